@@ -1,0 +1,43 @@
+package dovecotpolicy
+
+import "time"
+
+// Config is the `dovecot` part of the configuration.
+type Config struct {
+	// Listen is where Dovecot asks: "host:port", or "unix:/path". None: not at
+	// all. Sockets passed by systemd under the name "dovecot" are used as well.
+	Listen []string `mapstructure:"listen"`
+	// SocketMode and SocketOwner are set on Unix sockets: octal digits such as
+	// "0660", and "user", "user:group" or "" for as it is.
+	SocketMode  string `mapstructure:"socket_mode"`
+	SocketOwner string `mapstructure:"socket_owner"`
+
+	// APIKey is what auth_policy_server_api_header must carry as X-API-Key;
+	// User and Password are Basic authentication. "": not asked for. One of them
+	// is required on every address but loopback and Unix sockets.
+	APIKey   string `mapstructure:"api_key" secret:"true"`
+	User     string `mapstructure:"user"`
+	Password string `mapstructure:"password" secret:"true"`
+
+	// TLSCert and TLSKey are PEM files; both or none.
+	TLSCert string `mapstructure:"tls_cert"`
+	TLSKey  string `mapstructure:"tls_key"`
+
+	// Nonce is Dovecot's auth_policy_hash_nonce, if it may be known here: then
+	// the hash of "no password sent" is recognised without the mechanism.
+	Nonce string `mapstructure:"nonce" secret:"true"`
+	// HashMech and HashTruncate are Dovecot's auth_policy_hash_mech (sha256,
+	// sha512, sha1, md5) and auth_policy_hash_truncate (bits, 0: all). They
+	// matter with Nonce only.
+	HashMech     string `mapstructure:"hash_mech"`
+	HashTruncate int    `mapstructure:"hash_truncate"`
+
+	// RefuseMessage is what a refused client is told: one printable ASCII line.
+	RefuseMessage string `mapstructure:"refuse_message"`
+
+	MaxConnections int           `mapstructure:"max_connections"` // 1 to 100,000
+	MaxBody        int           `mapstructure:"max_body"`        // bytes, 4,096 to 1 MiB
+	IdleTimeout    time.Duration `mapstructure:"idle_timeout"`    // at least 15s: Dovecot keeps idle connections for 10s
+	ReadTimeout    time.Duration `mapstructure:"read_timeout"`    // of one request, and of writing its answer
+	StaleAfter     time.Duration `mapstructure:"stale_after"`     // a question older than that by its Date reserves nothing
+}

@@ -1,0 +1,63 @@
+package guard
+
+import (
+	"time"
+
+	"github.com/saslguard/saslguard/store"
+)
+
+// Action is what is to be done with an attempt.
+type Action uint8
+
+// The actions, in order of severity.
+const (
+	Pass   Action = iota // go on; never an outright permit
+	Tarpit               // go on after Verdict.Delay
+	Refuse               // refuse before the password is verified
+)
+
+// String returns the action's name in logs and metrics.
+func (a Action) String() string {
+	switch a {
+	case Tarpit:
+		return "tarpit"
+	case Refuse:
+		return "refuse"
+	default:
+		return "pass"
+	}
+}
+
+// Rule is the name of the rule that decided. The names are stable.
+type Rule string
+
+// The rules, in the order in which they are asked.
+const (
+	RuleNone         Rule = ""              // nothing speaks against the attempt
+	RuleUnguarded    Rule = "unguarded"     // no client address, or nothing to judge
+	RuleOperatorBan  Rule = "operator-ban"  // an operator banned the prefix
+	RuleAccountBlock Rule = "account-block" // an operator blocked the account
+	RuleAllowed      Rule = "allowed"       // the allowlist exempts it
+	RuleBan          Rule = "ban"           // banned automatically
+	RuleClientScore  Rule = "client-score"  // the client's score
+	RulePairScore    Rule = "pair-score"    // the familiar pair's own budget
+	RuleNetworkScore Rule = "network-score" // the score of the client's network
+	RuleAccountScore Rule = "account-score" // the account is under a distributed attack
+	RuleInFlight     Rule = "in-flight"     // too many guesses at once
+	RuleTrap         Rule = "trap-account"  // a trap account was tried
+	RuleStoreFailing Rule = "store-failing" // no answer from the store: passed
+)
+
+// Verdict is the guard's answer about an attempt. The zero Verdict passes.
+type Verdict struct {
+	Action Action        // what to do now
+	Would  Action        // what enforce mode would do; equal to Action when enforcing
+	Delay  time.Duration // of a Tarpit, in whole seconds, at least one
+	Rule   Rule
+
+	// Standing is what the store knew; zero where a ban or the allowlist decided.
+	Standing store.Standing
+	// Entry is the ledger's entry that decided, or nil.
+	Entry *store.Entry
+	rules *Rules
+}

@@ -1,0 +1,72 @@
+package score
+
+// RingSize is how many of its latest distinct guesses a subject remembers.
+const RingSize = 63
+
+// The bits of a ring entry. Short hashes keep a subject small; what a collision
+// costs is one guess that goes uncounted.
+const (
+	memberBits = 20
+	tokenBits  = 12
+)
+
+// Entry is one guess in a subject's ring: 20 bits of a hash of the member (in a
+// client's ring the account, in an account's, a network's and a pair's ring the
+// client) and 12 bits of a hash of what was guessed.
+type Entry uint32
+
+// MakeEntry packs the low 20 bits of member and the low 12 bits of token.
+func MakeEntry(member, token uint32) Entry {
+	return Entry(member<<tokenBits | token&(1<<tokenBits-1))
+}
+
+// Member returns the entry's 20 bits of member.
+func (e Entry) Member() uint32 { return uint32(e) >> tokenBits }
+
+// find tells whether the ring holds the entry, and any entry of its member.
+func (s *Subject) find(e Entry) (entry, member bool) {
+	for _, x := range s.Ring {
+		if x == e {
+			return true, true
+		}
+		member = member || x.Member() == e.Member()
+	}
+	return false, member
+}
+
+// push adds an entry as the newest and drops the oldest of a full ring.
+func (s *Subject) push(e Entry) {
+	if len(s.Ring) >= RingSize {
+		copy(s.Ring, s.Ring[len(s.Ring)-RingSize+1:])
+		s.Ring = s.Ring[:RingSize-1]
+	}
+	s.Ring = append(s.Ring, e)
+}
+
+// pull removes a member's entries and returns how many they were.
+func (s *Subject) pull(member uint32) int {
+	kept := s.Ring[:0]
+	for _, x := range s.Ring {
+		if x.Member() != member {
+			kept = append(kept, x)
+		}
+	}
+	n := len(s.Ring) - len(kept)
+	s.Ring = kept
+	return n
+}
+
+// distinct is the number of different members in the ring.
+func (s *Subject) distinct() int {
+	n := 0
+next:
+	for i, x := range s.Ring {
+		for _, y := range s.Ring[:i] {
+			if y.Member() == x.Member() {
+				continue next
+			}
+		}
+		n++
+	}
+	return n
+}

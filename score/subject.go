@@ -1,0 +1,160 @@
+package score
+
+// Subject is what is known of one client, network, account or pair. Its zero
+// value is a subject of which nothing is known.
+type Subject struct {
+	At      int64   // Unix milliseconds to which the scores below have decayed
+	Score   Milli   // what the subject owes
+	Counted Milli   // how many failures the score is made of, in thousandths
+	Repeats Milli   // uncounted repeats of Unsure guesses, in thousandths
+	Ring    []Entry // oldest first, at most RingSize
+	Places  []Place // at most MaxPlaces
+}
+
+// Event is one attempt as one subject sees it.
+type Event struct {
+	At       int64 // Unix milliseconds
+	Entry    Entry
+	Guess    uint64 // as Place.Guess
+	Outcome  Outcome
+	Secret   Secret
+	Known    bool // the password was right before
+	Familiar bool // the account has logged in from the client's network before
+	Count    int  // attempts that the event stands for; below 1 is 1
+}
+
+// Reading is a subject as a judge sees it.
+type Reading struct {
+	Score    Milli // at the time of the operation
+	InFlight Milli // points of places
+	Added    Milli // by this operation
+	Distinct int   // members in the ring: accounts tried, or clients that tried
+	Repeats  int   // whole uncounted repeats
+}
+
+// Touch brings a subject to a time: lapsed places are counted, scores decay. A
+// time before the subject's own changes nothing.
+func (s *Subject) Touch(now int64, k Kind, r *Rules) {
+	s.lapse(now, k, r)
+	s.decay(now, r)
+}
+
+// Read returns the subject's reading, without Added.
+func (s *Subject) Read() Reading {
+	return Reading{
+		Score: s.Score, InFlight: s.inFlight(),
+		Distinct: s.distinct(), Repeats: int(s.Repeats / Point),
+	}
+}
+
+// Empty tells whether the subject says no more than its absence would.
+func (s *Subject) Empty() bool {
+	return s.Score == 0 && s.Repeats == 0 && len(s.Places) == 0
+}
+
+// Record settles the attempt's place, counts the attempt and returns what it
+// added. Touch comes before. A success adds nothing and forgives; the caller
+// forgives by calling Forgive, because what is forgiven is not the same for
+// every kind of subject.
+func (s *Subject) Record(k Kind, e Event, r *Rules) Milli {
+	s.Settle(e)
+	if r.Tiers(k).Ceiling() == 0 {
+		return 0
+	}
+	before := s.Score
+	if e.Outcome == Trapped {
+		s.trap(k, e, r)
+		return s.Score - before
+	}
+	for i := range min(max(e.Count, 1), RingSize) {
+		// Attempts that one event stands for have no tokens: each is a new guess.
+		one := e
+		one.Entry = MakeEntry(e.Entry.Member(), uint32(e.Entry)+uint32(i))
+		s.count(k, one, r)
+	}
+	return s.Score - before
+}
+
+// count adds one attempt.
+func (s *Subject) count(k Kind, e Event, r *Rules) {
+	points, repeat := s.weigh(k, e, r)
+	if points == 0 {
+		if repeat && e.Secret == Unsure {
+			s.repeat(e.At, r)
+		}
+		return
+	}
+	s.add(points, e.At, k, r)
+	if !repeat {
+		s.push(e.Entry)
+	}
+}
+
+// weigh is what an attempt adds, and whether the same guess stands in the ring.
+func (s *Subject) weigh(k Kind, e Event, r *Rules) (points Milli, repeat bool) {
+	points = r.points(k, e.Outcome)
+	if points == 0 || e.Known {
+		return 0, false
+	}
+	repeat, member := s.find(e.Entry)
+	if repeat {
+		if e.Secret == Unsure && s.Repeats+Point > Milli(r.FreeRepeats)*Point {
+			return r.Failure, true
+		}
+		return 0, true
+	}
+	if k == Client && !member && len(s.Ring) > 0 {
+		points += r.FurtherAccount
+	}
+	return points, false
+}
+
+// add adds points that were earned at a time. Points of a past time have
+// decayed since; the subject's clock is never turned back.
+func (s *Subject) add(points Milli, at int64, k Kind, r *Rules) {
+	if s.Score == 0 && s.Repeats == 0 {
+		s.At = max(s.At, at)
+	}
+	late := r.Steps(s.At - at)
+	s.Score = min(s.Score+Decay(points, late), r.Tiers(k).Ceiling())
+	s.Counted = min(s.Counted+Decay(Point, late), MaxScore)
+}
+
+// repeat counts a repeat that added nothing.
+func (s *Subject) repeat(at int64, r *Rules) {
+	s.Repeats = min(s.Repeats+Decay(Point, r.Steps(s.At-at)), Milli(r.FreeRepeats)*Point)
+}
+
+// trap takes the subject to its ban score.
+func (s *Subject) trap(k Kind, e Event, r *Rules) {
+	missing := r.Tiers(k).Ban - s.Score
+	if k != Client || missing <= 0 {
+		return
+	}
+	s.add(missing, e.At, k, r)
+	if known, _ := s.find(e.Entry); !known {
+		s.push(e.Entry)
+	}
+}
+
+// Forgive takes from the score what a member owes: the score times the member's
+// share of the counted failures, but no more than a failure's points for each
+// guess of the member that the ring still shows, so that a costly guess at
+// somebody else's account is not paid with a cheap one at one's own.
+func (s *Subject) Forgive(member uint32, r *Rules) {
+	n := Milli(s.pull(member)) * Point
+	if n == 0 {
+		return
+	}
+	if n >= s.Counted {
+		s.Score, s.Counted = 0, 0
+		return
+	}
+	s.Score -= min(s.Score*n/s.Counted, n/Point*r.Failure)
+	s.Counted -= n
+}
+
+// Forget drops everything but the places in flight.
+func (s *Subject) Forget() {
+	s.Score, s.Counted, s.Repeats, s.Ring = 0, 0, 0, s.Ring[:0]
+}

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// ErrFull is returned by Put when the ledger holds as many entries as it may.
+var ErrFull = errors.New("the ledger is full")
+
+// EntryKind is what an entry of the ledger does.
+type EntryKind uint8
+
+// The kinds of entry. Their order is their precedence.
+const (
+	OperatorBan  EntryKind = iota // refuses, whatever the allowlist says
+	Allow                         // exempts
+	AutomaticBan                  // refuses what the allowlist does not exempt
+)
+
+// Entry is a ban or an entry of the allowlist, of a prefix or of an account.
+type Entry struct {
+	Kind     EntryKind
+	Prefix   netip.Prefix // masked; zero where Account is set
+	Account  string       // canonical; "" where Prefix is set
+	Since    time.Time    // zero in Put: now, by the store's clock
+	Until    time.Time    // zero: permanent
+	Reason   string       // one printable line, for people
+	Rule     string       // the rule that made it, "" for an operator's
+	By       string       // a host's or an operator's name
+	Observed bool         // only observed: enforced by no host
+	Times    int          // how often this prefix has been banned, this time included
+
+	// Ladder, in Put of an automatic ban without Until, says how long it lasts.
+	// It is not stored.
+	Ladder Ladder
+}
+
+// Ladder is the length of automatic bans: First, doubled with each further ban
+// of the same prefix up to Max; the number is forgotten Forget after the last
+// one ended.
+type Ladder struct {
+	First, Max, Forget time.Duration
+}
+
+// Duration is how long a prefix's n-th ban lasts, n counted from 1.
+func (l Ladder) Duration(n int) time.Duration {
+	d := l.First
+	for range n - 1 {
+		if d >= l.Max/2 {
+			return l.Max
+		}
+		d *= 2
+	}
+	return min(d, l.Max)
+}
+
+// Live tells whether the entry is in force at a time.
+func (e *Entry) Live(now time.Time) bool {
+	return e.Until.IsZero() || e.Until.After(now)
+}
+
+// EventKind says what an Event tells.
+type EventKind uint8
+
+// The kinds of event.
+const (
+	Reset   EventKind = iota // a snapshot begins: what is not repeated before Synced is gone
+	Put                      // an entry is in force, or has changed
+	Removed                  // an entry was removed, or its time is over
+	Synced                   // the snapshot is complete
+)
+
+// Event is a change of the ledger.
+type Event struct {
+	Kind  EventKind
+	Entry Entry // for Removed only its Kind, Prefix and Account count
+}
+
+// Ledger keeps bans and the allowlist, the same on every host.
+type Ledger interface {
+	// Put makes an entry durable, then announces it, and returns the one in
+	// force: for an automatic ban of a prefix that is banned already, that one,
+	// unless the new one is enforced and that one was only observed. Otherwise
+	// an entry of the same kind, prefix and account is replaced.
+	Put(ctx context.Context, e Entry) (Entry, error)
+	// Remove removes the entry of exactly this kind, prefix and account, and
+	// forgets how often it was banned. It tells whether there was one.
+	Remove(ctx context.Context, e Entry) (bool, error)
+	// Watch calls f with a snapshot, from Reset to Synced, and then with every
+	// change until ctx ends or f fails, whose error it returns. A watcher that
+	// cannot follow gets a snapshot again.
+	Watch(ctx context.Context, f func(Event) error) error
+}
