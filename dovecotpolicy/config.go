@@ -1,16 +1,14 @@
 package dovecotpolicy
 
-import "time"
+import (
+	"time"
+
+	"github.com/saslguard/saslguard/listen"
+)
 
 // Config is the `dovecot` part of the configuration.
 type Config struct {
-	// Listen is where Dovecot asks: "host:port", or "unix:/path". None: not at
-	// all. Sockets passed by systemd under the name "dovecot" are used as well.
-	Listen []string `mapstructure:"listen"`
-	// SocketMode and SocketOwner are set on Unix sockets: octal digits such as
-	// "0660", and "user", "user:group" or "" for as it is.
-	SocketMode  string `mapstructure:"socket_mode"`
-	SocketOwner string `mapstructure:"socket_owner"`
+	listen.Config `mapstructure:",squash"`
 
 	// APIKey is what auth_policy_server_api_header must carry as X-API-Key;
 	// User and Password are Basic authentication. "": not asked for. One of them

@@ -61,3 +61,6 @@ type Verdict struct {
 	Entry *store.Entry
 	rules *Rules
 }
+
+// Reason says in words why the verdict is what it is.
+func (v *Verdict) Reason() string { return string(v.Rule) }

@@ -1,16 +1,14 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/saslguard/saslguard/listen"
+)
 
 // Config is the `postfix` part of the configuration.
 type Config struct {
-	// Listen is where Postfix asks: "host:port", or "unix:/path". None: not at
-	// all. Sockets passed by systemd under the name "postfix" are used as well.
-	Listen []string `mapstructure:"listen"`
-	// SocketMode and SocketOwner are set on Unix sockets: octal digits such as
-	// "0660", and "user", "user:group" or "" for as it is.
-	SocketMode  string `mapstructure:"socket_mode"`
-	SocketOwner string `mapstructure:"socket_owner"`
+	listen.Config `mapstructure:",squash"`
 
 	// RefuseCode and RefuseText answer a refused client: 421 or 521, an enhanced
 	// status code that fits it and text.
