@@ -11,19 +11,20 @@ import (
 // client that has not tried to log in yet. Its strings are what the network
 // said: unchecked, and used only after they were bounded and canonicalised.
 type Attempt struct {
-	At        time.Time     // zero: now
-	Face      Face          // who asks or tells
-	Service   string        // imap, pop3, smtp, submission …; "" is unknown
-	Scope     Scope         // which verdicts the asker wants
-	Client    netip.Addr    // invalid: unknown, and not guarded
-	Login     string        // as sent; "": no login tried, or unknown
-	Hash      string        // hash of the password, as the face has it; "": none
-	Mechanism string        // SASL mechanism; "": unknown
-	NoSecret  bool          // Hash is known to stand for no password at all
-	Session   string        // tells sessions apart; "": it cannot
-	Stale     bool          // the asker no longer waits for the answer
-	Outcome   score.Outcome // Unknown: a question
-	Count     int           // attempts that a report stands for; below 1 is 1
+	At          time.Time     // zero: now
+	Face        Face          // who asks or tells
+	Service     string        // imap, pop3, smtp, submission …; "" is unknown
+	Scope       Scope         // which verdicts the asker wants
+	Client      netip.Addr    // invalid: unknown, and not guarded
+	Login       string        // as sent; "": no login tried, or unknown
+	Hash        string        // hash of the password, as the face has it; "": none
+	Mechanism   string        // SASL mechanism; "": unknown
+	NoSecret    bool          // Hash is known to stand for no password at all
+	HashChecked bool          // whether Hash stands for no password was looked at
+	Session     string        // tells sessions apart; "": it cannot
+	Stale       bool          // the asker no longer waits for the answer
+	Outcome     score.Outcome // Unknown: a question
+	Count       int           // attempts that a report stands for; below 1 is 1
 }
 
 // Face is where an attempt came from.

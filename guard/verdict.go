@@ -1,8 +1,10 @@
 package guard
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
 )
 
@@ -62,5 +64,55 @@ type Verdict struct {
 	rules *Rules
 }
 
-// Reason says in words why the verdict is what it is.
-func (v *Verdict) Reason() string { return string(v.Rule) }
+// Reason says in words why the verdict is what it is, in printable ASCII but
+// for what an operator wrote.
+func (v *Verdict) Reason() string {
+	st := &v.Standing
+	switch v.Rule {
+	case RuleOperatorBan, RuleAccountBlock, RuleBan:
+		return v.entryReason()
+	case RuleAllowed:
+		return "exempt by the allowlist"
+	case RuleClientScore:
+		return v.scoreReason("the client", st.Client, score.Client, "accounts tried")
+	case RuleNetworkScore:
+		return v.scoreReason("the client's network", st.Network, score.Network, "clients tried")
+	case RuleAccountScore:
+		return v.scoreReason("the account", st.Account, score.Account, "clients tried it")
+	case RulePairScore:
+		return v.scoreReason("the account from its familiar network", st.Pair, score.Pair, "clients tried it")
+	case RuleInFlight:
+		return "too many guesses at once: " + points(st.Client.InFlight+st.Account.InFlight+st.Pair.InFlight) +
+			" points are being verified, and no more would fit below the refuse score"
+	case RuleStoreFailing:
+		return "the store does not answer, so nothing is known"
+	case RuleUnguarded:
+		return "no client address"
+	}
+	return "nothing speaks against it"
+}
+
+func (v *Verdict) scoreReason(who string, r score.Reading, k score.Kind, distinct string) string {
+	tiers := v.rules.score.Tiers(k)
+	limit := "tarpitted from " + points(tiers.Tarpit)
+	if v.Would == Refuse {
+		limit = "refused from " + points(tiers.Refuse)
+	}
+	return fmt.Sprintf("%s has %s points (%s), %d %s", who, points(r.Score), limit, r.Distinct, distinct)
+}
+
+func (v *Verdict) entryReason() string {
+	e := v.Entry
+	what := "banned by " + e.By
+	if v.Rule == RuleAccountBlock {
+		what = "account blocked by " + e.By
+	}
+	if e.Prefix.IsValid() {
+		what += " as " + e.Prefix.String()
+	}
+	until := "permanently"
+	if !e.Until.IsZero() {
+		until = "until " + e.Until.UTC().Format(time.RFC3339)
+	}
+	return what + " " + until + ": " + e.Reason
+}

@@ -1,0 +1,188 @@
+package guard
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store"
+)
+
+// Check judges an attempt that is asked about. It never fails: what cannot be
+// judged passes. With a store that keeps its own deadlines it returns within
+// those and the wait of the rules.
+func (g *Guard) Check(ctx context.Context, a *Attempt) Verdict {
+	r := g.rules.Load()
+	who := g.identify(a, r)
+	v, decided := g.fromLedger(&who, r)
+	if !decided {
+		v = g.fromScores(ctx, a, &who, r)
+	}
+	v.rules = r
+	g.execute(&v, a, &who)
+	g.announce(&v, a, &who)
+	return v
+}
+
+// identity is who an attempt is about.
+type identity struct {
+	at              time.Time // when it was asked
+	addr            netip.Addr
+	client, network netip.Prefix
+	account         string
+	scope           Scope
+	exemptClient    bool // by the allowlist, from the client and network tiers
+	exemptAccount   bool // by the allowlist, from the account tier
+}
+
+func (g *Guard) identify(a *Attempt, r *Rules) identity {
+	who := identity{at: a.At, scope: a.Scope, account: r.Account(a.Login)}
+	if who.at.IsZero() {
+		who.at = g.now()
+	}
+	if a.Client.IsValid() {
+		who.addr = clientAddr(a.Client)
+		who.client, who.network = r.clientPrefix(who.addr)
+	}
+	l := g.table.now.Load()
+	who.exemptClient = who.addr.IsValid() &&
+		(r.allowClients.Contains(who.addr) || l.prefix(store.Allow, who.addr, who.at) != nil)
+	who.exemptAccount = who.account != "" &&
+		(r.allowAccount[who.account] || l.account(store.Allow, who.account, who.at) != nil)
+	return who
+}
+
+// fromLedger decides what bans and the allowlist decide alone: the precedence
+// is operator's ban, allowlist, automatic ban, score.
+func (g *Guard) fromLedger(who *identity, r *Rules) (Verdict, bool) {
+	if !who.addr.IsValid() && who.account == "" {
+		return Verdict{Rule: RuleUnguarded}, true
+	}
+	l := g.table.now.Load()
+	if who.addr.IsValid() {
+		if e := l.prefix(store.OperatorBan, who.addr, who.at); e != nil {
+			return Verdict{Would: Refuse, Rule: RuleOperatorBan, Entry: e}, true
+		}
+	}
+	if who.account != "" {
+		if e := l.account(store.OperatorBan, who.account, who.at); e != nil {
+			return Verdict{Would: Refuse, Rule: RuleAccountBlock, Entry: e}, true
+		}
+	}
+	if who.scope == OperatorVerdicts {
+		return Verdict{Rule: RuleNone}, true
+	}
+	if who.exemptClient {
+		return Verdict{Rule: RuleAllowed}, who.account == "" || who.exemptAccount
+	}
+	if who.addr.IsValid() {
+		if e := l.prefix(store.AutomaticBan, who.addr, who.at); e != nil && !(e.Observed && r.enforce) {
+			return Verdict{Would: Refuse, Rule: RuleBan, Entry: e}, true
+		}
+	}
+	return Verdict{}, false
+}
+
+// fromScores asks the store, and waits a little where only guesses in flight
+// stand in the way.
+func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Rules) Verdict {
+	b := g.batches.get()
+	defer g.batches.put(b)
+	op := &b.op[0]
+	*op = g.op(a, who, r)
+	op.Verb = store.Look
+	login := a.Login != ""
+	if login && !a.Stale {
+		op.Verb = store.Reserve
+	}
+	q := question{secret: op.Secret, client: !who.exemptClient, account: login && !who.exemptAccount, login: login}
+	var v Verdict
+	ask := func() bool {
+		if err := g.scores.Do(ctx, b.op[:], b.out[:]); err != nil {
+			g.metrics.storeErrors.Inc()
+			v = Verdict{Rule: RuleStoreFailing}
+			return false
+		}
+		v.Standing = b.out[0]
+		v.Would, v.Rule = r.judge(&v.Standing, q)
+		return v.Rule == RuleInFlight
+	}
+	if ask() && r.enforce {
+		g.waiting.wait(ctx, who.client, r.waiting, ask)
+	}
+	if v.Rule == RuleNone && who.exemptClient {
+		v.Rule = RuleAllowed
+	}
+	return v
+}
+
+// op is the store's operation for an attempt, without its verb.
+func (g *Guard) op(a *Attempt, who *identity, r *Rules) store.Op {
+	kind := secretKind(a)
+	op := store.Op{
+		ID: g.random(), At: a.At, Account: who.account, AccountExempt: who.exemptAccount,
+		Secret: kind, Outcome: a.Outcome, Count: a.Count, Rules: &r.score,
+		LapseCounts: g.reported.Load(),
+	}
+	if !who.exemptClient {
+		op.Client, op.Network = who.client, who.network
+	}
+	op.Token = g.hash.token(who.account, a.Hash, kind)
+	op.Guess = g.hash.guess(who.addr, who.account, op.Token, kind, a.Session)
+	if r.traps[who.account] && (a.Outcome == score.Failure || a.Outcome == score.UnknownAccount || a.Outcome == score.Refused) {
+		op.Outcome = score.Trapped
+	}
+	return op
+}
+
+// execute turns what would be done into what is done.
+func (g *Guard) execute(v *Verdict, a *Attempt, who *identity) {
+	r := v.rules
+	if v.Would == Tarpit {
+		v.Delay = r.delay(&v.Standing, v.Rule, smtpService(a.Service))
+		if r.enforce && !g.tarpits.hold(a.Face, who.client, v.Delay, g.now(), r.tarpit) {
+			// As many are held as may be. Each holds a process of the mail server:
+			// the attempt passes undelayed rather than starve the others.
+			v.Delay = 0
+			g.metrics.tarpitsFull.Inc()
+			return
+		}
+	}
+	operators := v.Rule == RuleOperatorBan || v.Rule == RuleAccountBlock
+	if r.enforce || operators {
+		v.Action = v.Would
+	}
+}
+
+func smtpService(service string) bool {
+	switch service {
+	case "smtp", "smtps", "submission", "submissions":
+		return true
+	}
+	return false
+}
+
+// batchPool spares the hot path the allocation of what crosses an interface.
+type batchPool struct{ pool sync.Pool }
+
+type batch struct {
+	op  [1]store.Op
+	out [1]store.Standing
+}
+
+func (p *batchPool) get() *batch {
+	if b, ok := p.pool.Get().(*batch); ok {
+		return b
+	}
+	return new(batch)
+}
+
+func (p *batchPool) put(b *batch) {
+	b.op[0] = store.Op{} // do not keep the login alive
+	p.pool.Put(b)
+}
+
+func randomID() uint64 { return rand.Uint64() | 1 }

@@ -1,0 +1,161 @@
+// Package guard judges login attempts. It is the only place that does: the
+// faces that speak Postfix's and Dovecot's protocols turn a question into an
+// Attempt and a Verdict into an answer, the stores remember, package score
+// counts.
+//
+// An attempt goes this way: Check looks it up among the bans and the allowlist,
+// which are all in memory (table.go), asks the store for its standing, which
+// takes a place for the guess in the same step (check.go), and judges it
+// (judge.go). When its outcome is reported, Report queues it, and Run counts
+// it and bans who crossed the ban score (report.go, ban.go).
+//
+// Check never fails: where the guard does not know, the attempt passes. Nothing
+// here waits without a bound, and every queue and map has one.
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/saslguard/saslguard/store"
+)
+
+// Options are what a Guard is made of. Scores, Ledger, Rules and Logger are
+// required.
+type Options struct {
+	Rules  *Rules
+	Scores store.Scores
+	Ledger store.Ledger
+	Key    [16]byte         // the store's
+	Host   string           // this host's name, the maker of its automatic bans
+	Own    []netip.Addr     // this host's addresses, never banned unless private ones are
+	Now    func() time.Time // nil: time.Now
+	Random func() uint64    // names attempts; nil: math/rand/v2
+	Logger *zap.Logger
+	Metric prometheus.Registerer // nil: not measured
+}
+
+// Guard judges attempts. Its methods may be called by many goroutines at once.
+type Guard struct {
+	rules  atomic.Pointer[Rules]
+	scores store.Scores
+	ledger store.Ledger
+	hash   hasher
+	host   string
+	own    map[netip.Addr]bool
+	now    func() time.Time
+	random func() uint64
+	log    *zap.Logger
+
+	table   *table
+	tarpits tarpits
+	waiting waiting
+	brake   brake
+	metrics *metrics
+
+	queue    chan Attempt
+	reported atomic.Bool // a report has come: places without one mean something
+	batches  batchPool
+}
+
+// queueSize bounds the reports that wait to be counted.
+const queueSize = 8192
+
+// New returns a guard. Run must be running for reports to be counted and for
+// bans to be known.
+func New(o Options) (*Guard, error) {
+	if o.Rules == nil || o.Scores == nil || o.Ledger == nil || o.Logger == nil {
+		return nil, errors.New("guard: rules, scores, ledger and logger are required")
+	}
+	g := &Guard{
+		scores: o.Scores, ledger: o.Ledger, hash: newHasher(o.Key),
+		host: o.Host, own: map[netip.Addr]bool{}, now: o.Now, random: o.Random, log: o.Logger,
+		table: newTable(), queue: make(chan Attempt, queueSize),
+	}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	if g.random == nil {
+		g.random = randomID
+	}
+	for _, a := range o.Own {
+		g.own[a.Unmap().WithZone("")] = true
+	}
+	g.waiting.settled = make(chan struct{})
+	g.rules.Store(o.Rules)
+	m, err := newMetrics(o.Metric, g)
+	if err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	g.metrics = m
+	return g, nil
+}
+
+// Reload replaces the rules. Attempts that are being judged keep the old ones.
+func (g *Guard) Reload(r *Rules) {
+	before := g.rules.Swap(r)
+	if r.enforce && !before.enforce {
+		g.dropObserved(context.Background())
+	}
+}
+
+// Rules returns the rules in force.
+func (g *Guard) Rules() *Rules { return g.rules.Load() }
+
+// Synced is closed once the ledger is known completely for the first time.
+func (g *Guard) Synced() <-chan struct{} { return g.table.synced }
+
+// Run follows the ledger and counts reports until ctx ends; then it counts what
+// is queued, for drainTime at most, and returns nil.
+func (g *Guard) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.follow(ctx) })
+	group.Go(func() error { g.work(ctx); return nil })
+	group.Go(func() error {
+		select {
+		case <-g.table.synced:
+			if g.Rules().enforce {
+				g.dropObserved(ctx)
+			}
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// follow keeps the table true to the ledger. A watch that fails is begun anew,
+// after a pause; meanwhile the bans that are known go on.
+func (g *Guard) follow(ctx context.Context) error {
+	const first, longest = 100 * time.Millisecond, 10 * time.Second
+	pause := first
+	for {
+		began := time.Now()
+		err := g.ledger.Watch(ctx, func(e store.Event) error {
+			g.table.apply(e)
+			return nil
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > longest {
+			pause = first
+		}
+		g.log.Error("bans can no longer be followed; the known ones go on, and it is tried again",
+			zap.Error(err), zap.Duration("pause", pause))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longest)
+	}
+}

@@ -1,0 +1,145 @@
+package guard
+
+import (
+	"context"
+	"time"
+
+	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store"
+)
+
+const (
+	batchSize = 64              // reports written in one round trip
+	drainTime = 5 * time.Second // for what is queued when Run ends
+)
+
+// Report takes note of an attempt's outcome. It never blocks: false means that
+// the queue is full and the report was dropped, and counted as dropped.
+func (g *Guard) Report(a Attempt) bool {
+	if a.Face == Dovecot && !g.reported.Load() {
+		g.reported.Store(true)
+	}
+	if a.At.IsZero() {
+		a.At = g.now()
+	}
+	select {
+	case g.queue <- a:
+		return true
+	default:
+		g.metrics.dropped.Inc()
+		return false
+	}
+}
+
+// work counts reports, as many at once as are queued.
+func (g *Guard) work(ctx context.Context) {
+	attempts := make([]Attempt, 0, batchSize)
+	verdicts := make([]Verdict, batchSize)
+	for {
+		select {
+		case a := <-g.queue:
+			attempts = g.collect(append(attempts[:0], a))
+			g.count(ctx, attempts, verdicts[:len(attempts)])
+		case <-ctx.Done():
+			g.drain(attempts, verdicts)
+			return
+		}
+	}
+}
+
+// collect adds what is queued already.
+func (g *Guard) collect(as []Attempt) []Attempt {
+	for len(as) < batchSize {
+		select {
+		case a := <-g.queue:
+			as = append(as, a)
+		default:
+			return as
+		}
+	}
+	return as
+}
+
+// drain counts what is queued when the guard stops.
+func (g *Guard) drain(as []Attempt, vs []Verdict) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	for ctx.Err() == nil {
+		if as = g.collect(as[:0]); len(as) == 0 {
+			return
+		}
+		g.count(ctx, as, vs[:len(as)])
+	}
+}
+
+func (g *Guard) count(ctx context.Context, as []Attempt, vs []Verdict) {
+	if err := g.Apply(ctx, as, vs); err != nil {
+		g.metrics.storeErrors.Inc()
+		g.complain("reports could not be counted; the store does not answer", err)
+	}
+}
+
+// Apply counts attempts at once and returns what they lead to: out[i] is what
+// the next attempt like as[i] would meet. Both have the same length. An error
+// is the store's; then nothing is known of the whole batch.
+func (g *Guard) Apply(ctx context.Context, as []Attempt, out []Verdict) error {
+	r := g.rules.Load()
+	ops := make([]store.Op, 0, len(as))
+	whos := make([]identity, len(as))
+	index := make([]int, 0, len(as))
+	for i := range as {
+		whos[i] = g.identify(&as[i], r)
+		out[i] = Verdict{rules: r}
+		g.metrics.attempt(&as[i])
+		if g.counts(&as[i], &whos[i], &out[i], r) {
+			op := g.op(&as[i], &whos[i], r)
+			op.Verb = store.Record
+			ops, index = append(ops, op), append(index, i)
+		}
+	}
+	standings := make([]store.Standing, len(ops))
+	if err := g.scores.Do(ctx, ops, standings); err != nil {
+		return err
+	}
+	g.waiting.wake()
+	for k, i := range index {
+		out[i].Standing = standings[k]
+		g.consequences(ctx, &as[i], &whos[i], &ops[k], &out[i])
+	}
+	return nil
+}
+
+// counts tells whether an attempt is to be counted at all. What bans decide
+// needs no score: an attempt refused for a ban has been answered for.
+func (g *Guard) counts(a *Attempt, who *identity, v *Verdict, r *Rules) bool {
+	if a.Outcome == score.Unknown {
+		return false
+	}
+	ledger, decided := g.fromLedger(who, r)
+	*v = ledger
+	v.rules = r
+	if !decided {
+		return true
+	}
+	// Where it was not refused for the ban (the report of a guess that was under
+	// way, or observe mode) its place must be settled all the same.
+	return ledger.Would == Refuse && a.Outcome != score.Refused && ledger.Rule == RuleBan
+}
+
+// consequences draws them from a counted attempt.
+func (g *Guard) consequences(ctx context.Context, a *Attempt, who *identity, op *store.Op, v *Verdict) {
+	st, r := &v.Standing, v.rules
+	failed := a.Outcome == score.Failure || a.Outcome == score.UnknownAccount
+	if st.Familiar && (failed || a.Outcome == score.Success) {
+		g.brakeNote(who, failed, r)
+	}
+	if !who.exemptClient && v.Entry == nil {
+		v.Entry = g.ban(ctx, a, who, op, st, r)
+	}
+	if v.Entry != nil {
+		v.Would, v.Rule = Refuse, RuleBan
+		return
+	}
+	q := question{secret: op.Secret, client: !who.exemptClient, account: who.account != "" && !who.exemptAccount, login: who.account != ""}
+	v.Would, v.Rule = r.judge(st, q)
+}
