@@ -49,7 +49,7 @@ func (g *Guard) identify(a *Attempt, r *Rules) identity {
 	}
 	l := g.table.now.Load()
 	who.exemptClient = who.addr.IsValid() &&
-		(r.allowClients.Contains(who.addr) || l.prefix(store.Allow, who.addr, who.at) != nil)
+		(r.allowClients.Contains(who.addr) || l.prefix(store.Allow, who.addr, who.at, true) != nil)
 	who.exemptAccount = who.account != "" &&
 		(r.allowAccount[who.account] || l.account(store.Allow, who.account, who.at) != nil)
 	return who
@@ -63,7 +63,7 @@ func (g *Guard) fromLedger(who *identity, r *Rules) (Verdict, bool) {
 	}
 	l := g.table.now.Load()
 	if who.addr.IsValid() {
-		if e := l.prefix(store.OperatorBan, who.addr, who.at); e != nil {
+		if e := l.prefix(store.OperatorBan, who.addr, who.at, true); e != nil {
 			return Verdict{Would: Refuse, Rule: RuleOperatorBan, Entry: e}, true
 		}
 	}
@@ -79,7 +79,7 @@ func (g *Guard) fromLedger(who *identity, r *Rules) (Verdict, bool) {
 		return Verdict{Rule: RuleAllowed}, who.account == "" || who.exemptAccount
 	}
 	if who.addr.IsValid() {
-		if e := l.prefix(store.AutomaticBan, who.addr, who.at); e != nil && !(e.Observed && r.enforce) {
+		if e := l.prefix(store.AutomaticBan, who.addr, who.at, !r.enforce); e != nil {
 			return Verdict{Would: Refuse, Rule: RuleBan, Entry: e}, true
 		}
 	}

@@ -19,9 +19,6 @@ func (g *Guard) Report(a Attempt) bool {
 	if a.Face == Dovecot && !g.reported.Load() {
 		g.reported.Store(true)
 	}
-	if a.At.IsZero() {
-		a.At = g.now()
-	}
 	select {
 	case g.queue <- a:
 		return true
@@ -89,6 +86,7 @@ func (g *Guard) Apply(ctx context.Context, as []Attempt, out []Verdict) error {
 	index := make([]int, 0, len(as))
 	for i := range as {
 		whos[i] = g.identify(&as[i], r)
+		whos[i].scope = AllVerdicts // what happened counts, whoever asked what
 		out[i] = Verdict{rules: r}
 		g.metrics.attempt(&as[i])
 		if g.counts(&as[i], &whos[i], &out[i], r) {

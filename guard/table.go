@@ -111,16 +111,20 @@ func setAccount(m map[accountKey]*store.Entry, e store.Event) {
 	m[key] = &entry
 }
 
-// prefix returns the entry of a kind that covers an address at a time, or nil.
-// The longest match may have expired inside a wider one that has not.
-func (l *ledger) prefix(kind store.EntryKind, a netip.Addr, now time.Time) *store.Entry {
+// prefix returns the entry of a kind that covers an address and counts at a
+// time, or nil. The longest match may have expired, or be one that was only
+// observed, inside a wider one that is in force.
+func (l *ledger) prefix(kind store.EntryKind, a netip.Addr, now time.Time, observed bool) *store.Entry {
 	t := l.prefixes[kind]
 	e, ok := t.Lookup(a)
-	if !ok || e.Live(now) {
+	if !ok {
+		return nil
+	}
+	if e.Live(now) && (observed || !e.Observed) {
 		return e
 	}
 	for _, e := range t.Supernets(netip.PrefixFrom(a, a.BitLen())) {
-		if e.Live(now) {
+		if e.Live(now) && (observed || !e.Observed) {
 			return e
 		}
 	}
