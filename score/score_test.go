@@ -365,11 +365,11 @@ func FuzzSubject(f *testing.F) {
 		r := testRules()
 		var s Subject
 		now := int64(1_000_000)
+		kind := Kind(len(steps) % 4)
 		for len(steps) >= 4 {
 			op, member, token, wait := steps[0], uint32(steps[1]%8), uint32(steps[2]), int64(steps[3])
 			steps = steps[4:]
 			now += wait * wait * 50
-			kind := Kind(op >> 6)
 			e := Event{
 				At: now - int64(op%3)*5000, Entry: MakeEntry(member, token), Guess: uint64(token % 16),
 				Outcome: Outcome(op % 7), Secret: Secret(token % 4), Known: op%11 == 0, Familiar: op%5 == 0, Count: int(member),

@@ -72,7 +72,7 @@ func (s *Subject) Record(k Kind, e Event, r *Rules) Milli {
 		one.Entry = MakeEntry(e.Entry.Member(), uint32(e.Entry)+uint32(i))
 		s.count(k, one, r)
 	}
-	return s.Score - before
+	return max(0, s.Score-before) // a reload may have lowered the ceiling
 }
 
 // count adds one attempt.
