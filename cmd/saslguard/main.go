@@ -1,0 +1,103 @@
+// The saslguard command. Each subcommand is a file; this one only runs them and
+// turns their errors into messages and exit codes.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/saslguard/saslguard/configs"
+)
+
+// The exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1  // something did not work; the message says what
+	exitUsage  = 2  // the command line is not understood
+	exitConfig = 78 // the configuration is wrong (EX_CONFIG of sysexits.h)
+)
+
+// version is set by the release build: -ldflags "-X main.version=1.2.3".
+var version = "devel"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run runs a command line and returns its exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	root := newRoot(stdout, stderr)
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "saslguard:", err)
+	var problems configs.Problems
+	var usage usageError
+	switch {
+	case errors.As(err, &problems):
+		return exitConfig
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "Try: saslguard --help")
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// usageError is a command line that is not understood.
+type usageError struct{ error }
+
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "saslguard",
+		Short: "Stops password guessing at Postfix and Dovecot while it happens",
+		Long: `saslguard answers Postfix's check_policy_service and Dovecot's
+auth_policy_server_url while a login is happening: it counts failed logins by
+client, network and account, and delays, refuses and bans who guesses passwords.
+
+Exit codes: 0 it worked, 1 it failed, 2 wrong command line, 78 wrong configuration.`,
+		Example: `  saslguard serve                    observe: decide and log, refuse nothing
+  saslguard serve --enforce          refuse and ban
+  saslguard config check             is the configuration right?
+  saslguard setup                    what to put into Postfix and Dovecot`,
+		Version:       buildVersion(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetVersionTemplate("saslguard {{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newServe(stderr), newConfig(), newSetup())
+	return root
+}
+
+// noArgs is cobra.NoArgs as a usage error.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%q is not understood by %s", args[0], c.CommandPath())}
+}
+
+// buildVersion is the version with the commit, where the build knows it.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return version + " (" + s.Value[:12] + ")"
+		}
+	}
+	return version
+}

@@ -1,0 +1,218 @@
+// Package daemon makes the parts of `saslguard serve` from a configuration,
+// starts them in order and stops them in reverse: sockets, store, guard, faces,
+// admin. The sockets come first, so that what Postfix and Dovecot ask while the
+// store is being read waits in the sockets' queues instead of being turned away.
+//
+// When a part dies by itself the daemon stops with its error: Postfix and
+// Dovecot go on without saslguard, and whoever supervises it starts it anew.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+
+	"github.com/saslguard/saslguard/admin"
+	"github.com/saslguard/saslguard/configs"
+	"github.com/saslguard/saslguard/dovecotpolicy"
+	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/policy"
+	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/memory"
+)
+
+// stateFile is the store's file in the state directory.
+const stateFile = "saslguard.db"
+
+// Options are what a daemon needs beside its configuration.
+type Options struct {
+	Version string
+	Logger  *zap.Logger
+	Level   zap.AtomicLevel // of Logger, changed by Reload
+}
+
+// Daemon is a saslguard that serves one host.
+type Daemon struct {
+	config  *configs.Config
+	version string
+	log     *zap.Logger
+	level   zap.AtomicLevel
+
+	sockets *sockets
+	state   string // the store's file, "" for none
+	store   store.Store
+	guard   *guard.Guard
+	postfix *policy.Server
+	dovecot *dovecotpolicy.Server
+	admin   *admin.Server
+	metrics *prometheus.Registry
+}
+
+// New makes a daemon of a configuration that has been loaded. It opens its
+// sockets and its store; an error names what stands in the way, and leaves
+// nothing open.
+func New(c *configs.Config, o Options) (d *Daemon, err error) {
+	d = &Daemon{config: c, version: o.Version, log: o.Logger, level: o.Level, metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			d.close()
+			d = nil
+		}
+	}()
+	if d.sockets, err = openSockets(c); err != nil {
+		return d, err
+	}
+	if err = d.openStore(); err != nil {
+		return d, err
+	}
+	if err = d.makeGuard(); err != nil {
+		return d, err
+	}
+	if err = d.makeFaces(); err != nil {
+		return d, err
+	}
+	return d, d.measure()
+}
+
+// close gives back what New opened.
+func (d *Daemon) close() {
+	if d.store != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), d.config.StopTimeout)
+		defer cancel()
+		if err := d.store.Close(ctx); err != nil {
+			d.log.Error("the store was not closed cleanly", zap.Error(err))
+		}
+	}
+	d.sockets.close()
+}
+
+func (d *Daemon) openStore() error {
+	dir, why, err := stateDirectory(d.config.StateDirectory)
+	switch {
+	case err == nil:
+		d.state = filepath.Join(dir, stateFile)
+		d.log.Info("state directory", zap.String("directory", dir), zap.String("from", why))
+	case d.config.StateDirectory != "" || os.Getenv("STATE_DIRECTORY") != "":
+		return err
+	default:
+		d.log.Warn("nothing is kept on disk: bans, scores and familiar clients end with this process", zap.Error(err))
+	}
+	d.store, err = memory.Open(d.config.Store, memory.Options{
+		Path: d.state, Logger: d.log.Named("store"), Registerer: d.metrics,
+	})
+	if errors.Is(err, memory.ErrLocked) {
+		return fmt.Errorf("%w; is saslguard running already? Another one needs a state_directory of its own", err)
+	}
+	return err
+}
+
+func (d *Daemon) makeGuard() error {
+	rules, err := guard.NewRules(d.config.Rules, d.config.Enforcing())
+	if err != nil {
+		return err
+	}
+	own, err := ownAddresses()
+	if err != nil {
+		d.log.Warn("the addresses of this host are not known, so they are not spared from bans", zap.Error(err))
+	}
+	d.guard, err = guard.New(guard.Options{
+		Rules: rules, Scores: d.store, Ledger: d.store, Key: d.store.Key(),
+		Host: d.host(), Own: own, Logger: d.log.Named("guard"), Metric: d.metrics,
+	})
+	return err
+}
+
+func (d *Daemon) makeFaces() (err error) {
+	d.postfix, err = policy.New(d.config.Postfix, d.guard, policy.Options{Logger: d.log.Named("postfix"), Registerer: d.metrics})
+	if err != nil {
+		return err
+	}
+	d.dovecot, err = dovecotpolicy.New(d.config.Dovecot, d.guard, dovecotpolicy.Options{Logger: d.log.Named("dovecot"), Registerer: d.metrics})
+	if err != nil {
+		return err
+	}
+	d.admin = admin.New(admin.Options{Gatherer: d.metrics, Health: d.health, Logger: d.log.Named("admin")})
+	return nil
+}
+
+// measure registers what belongs to no part.
+func (d *Daemon) measure() error {
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "saslguard_build_info", Help: "1, with the version as a label.",
+		ConstLabels: prometheus.Labels{"version": d.version},
+	})
+	info.Set(1)
+	for _, c := range []prometheus.Collector{
+		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := d.metrics.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// host is the name of this host in bans.
+func (d *Daemon) host() string {
+	if d.config.Host != "" {
+		return d.config.Host
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
+// ownAddresses are the addresses of this host's interfaces.
+func ownAddresses() ([]netip.Addr, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var own []netip.Addr
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok {
+				own = append(own, ip.Unmap())
+			}
+		}
+	}
+	return own, nil
+}
+
+func (d *Daemon) health() admin.Health {
+	h := admin.Health{Version: d.version, Mode: mode(d.guard.Rules())}
+	synced := admin.Part{Name: "bans", Detail: "not all are known yet"}
+	select {
+	case <-d.guard.Synced():
+		synced = admin.Part{Name: "bans", OK: true}
+	default:
+	}
+	kept := "memory only"
+	if d.state != "" {
+		kept = d.state
+	}
+	h.Parts = []admin.Part{synced, {Name: "store", OK: true, Detail: kept}}
+	return h
+}
+
+func mode(r *guard.Rules) string {
+	if r.Enforce() {
+		return configs.Enforce
+	}
+	return configs.Observe
+}
+
+// syncTimeout is how long the start waits for the bans; a store in this process
+// knows them at once.
+const syncTimeout = 5 * time.Second

@@ -1,0 +1,188 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/saslguard/saslguard/configs"
+	"github.com/saslguard/saslguard/guard"
+)
+
+// Run serves until ctx ends or a part dies, whose error it returns. Then it
+// stops: it answers what is in flight, counts what was reported, writes the
+// store; all of it within the configured stop_timeout.
+func (d *Daemon) Run(ctx context.Context) error {
+	parts, dead := errgroup.WithContext(context.Background())
+	guardCtx, stopGuard := context.WithCancel(context.Background())
+	defer stopGuard()
+	guardDone := make(chan error, 1)
+	go func() { guardDone <- d.guard.Run(guardCtx) }()
+
+	select {
+	case <-d.guard.Synced():
+	case <-time.After(syncTimeout):
+		d.log.Warn("the bans are not known yet; serving without them until they are")
+	case <-ctx.Done():
+	}
+	parts.Go(func() error { return d.postfix.Serve(dead, d.sockets.postfix) })
+	parts.Go(func() error { return d.dovecot.Serve(dead, d.sockets.dovecot) })
+	for _, l := range d.sockets.admin {
+		parts.Go(func() error { return d.admin.Serve(l) })
+	}
+	d.greet()
+	watchdog := d.notifyReady()
+
+	var err error
+	select {
+	case <-ctx.Done():
+		d.log.Info("stopping", zap.Duration("within", d.config.StopTimeout))
+	case <-dead.Done():
+		err = context.Cause(dead)
+		d.log.Error("a part died; stopping", zap.Error(err))
+	case err = <-guardDone:
+		guardDone <- err
+		d.log.Error("the guard died; stopping", zap.Error(err))
+	}
+	watchdog()
+	d.notify(systemd.SdNotifyStopping)
+	return errors.Join(err, d.stop(parts, stopGuard, guardDone))
+}
+
+// stop ends the parts in reverse order of their start.
+func (d *Daemon) stop(parts *errgroup.Group, stopGuard func(), guardDone <-chan error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d.config.StopTimeout)
+	defer cancel()
+	var faces errgroup.Group
+	faces.Go(func() error { return d.postfix.Shutdown(ctx) })
+	faces.Go(func() error { return d.dovecot.Shutdown(ctx) })
+	err := faces.Wait()
+	stopGuard()
+	select {
+	case <-guardDone:
+	case <-ctx.Done():
+		err = errors.Join(err, errors.New("reports were not all counted in time"))
+	}
+	err = errors.Join(err, d.admin.Shutdown(ctx), d.store.Close(ctx))
+	d.sockets.close()
+	if perr := parts.Wait(); perr != nil {
+		err = errors.Join(err, perr)
+	}
+	if err == nil {
+		d.log.Info("stopped")
+	}
+	return err
+}
+
+// greet says what runs, for whom, and what it does.
+func (d *Daemon) greet() {
+	kept := d.state
+	if kept == "" {
+		kept = "nowhere"
+	}
+	r := d.guard.Rules()
+	d.log.Info("saslguard serves", zap.String("version", d.version), zap.String("mode", mode(r)),
+		zap.String("store", "memory"), zap.String("file", kept), zap.String("host", d.host()))
+	d.log.Info("listening for Postfix (check_policy_service)", zap.Strings("addresses", addresses(d.sockets.postfix)))
+	d.log.Info("listening for Dovecot (auth_policy_server_url)", zap.Strings("addresses", addresses(d.sockets.dovecot)))
+	d.log.Info("metrics and health (/metrics, /healthz)", zap.Strings("addresses", addresses(d.sockets.admin)))
+	if !r.Enforce() {
+		d.log.Info("observing: nothing is refused or delayed; enforce with mode: enforce or serve --enforce")
+	}
+}
+
+// Reload takes over what can change while serving: mode, rules, texts,
+// credentials, log level. It returns the keys whose change needs a restart.
+func (d *Daemon) Reload(c *configs.Config) (restart []string, err error) {
+	rules, err := guard.NewRules(c.Rules, c.Enforcing())
+	if err != nil {
+		return nil, err
+	}
+	level, err := zapcore.ParseLevel(c.Log.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	if err := d.postfix.Reload(c.Postfix); err != nil {
+		return nil, err
+	}
+	if err := d.dovecot.Reload(c.Dovecot); err != nil {
+		return nil, err
+	}
+	d.level.SetLevel(level)
+	d.guard.Reload(rules)
+	return needRestart(d.config, c), nil
+}
+
+// notify tells systemd, if it listens.
+func (d *Daemon) notify(state string) {
+	if _, err := systemd.SdNotify(false, state); err != nil {
+		d.log.Warn("systemd cannot be notified", zap.Error(err))
+	}
+}
+
+// Reloading tells systemd that a reload begins; the function it returns, that
+// it has ended.
+func (d *Daemon) Reloading() func() {
+	d.notify(systemd.SdNotifyReloading + "\n" + monotonic())
+	return func() { d.notify(systemd.SdNotifyReady) }
+}
+
+// notifyReady tells systemd that the start is over, and then that the daemon
+// lives, until the function it returns is called.
+func (d *Daemon) notifyReady() (stop func()) {
+	d.notify(systemd.SdNotifyReady)
+	every, err := systemd.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(every / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				// A question that needs no store still passes every lock of the guard.
+				d.guard.Check(context.Background(), &guard.Attempt{})
+				d.notify(systemd.SdNotifyWatchdog)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// needRestart names the keys that differ and are used only at the start.
+func needRestart(before, after *configs.Config) (keys []string) {
+	for _, k := range []struct {
+		key    string
+		differ bool
+	}{
+		{"state_directory", before.StateDirectory != after.StateDirectory},
+		{"host", before.Host != after.Host},
+		{"stop_timeout", before.StopTimeout != after.StopTimeout},
+		{"log.format", before.Log.Format != after.Log.Format},
+		{"postfix.listen", !reflect.DeepEqual(before.Postfix.Config, after.Postfix.Config)},
+		{"dovecot.listen", !reflect.DeepEqual(before.Dovecot.Config, after.Dovecot.Config)},
+		{"dovecot.max_connections", before.Dovecot.MaxConnections != after.Dovecot.MaxConnections},
+		{"dovecot.max_body", before.Dovecot.MaxBody != after.Dovecot.MaxBody},
+		{"dovecot.idle_timeout", before.Dovecot.IdleTimeout != after.Dovecot.IdleTimeout},
+		{"dovecot.read_timeout", before.Dovecot.ReadTimeout != after.Dovecot.ReadTimeout},
+		{"store", before.Store != after.Store},
+		{"admin.listen", before.Admin != after.Admin},
+	} {
+		if k.differ {
+			keys = append(keys, k.key)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/saslguard/saslguard/configs"
+	"github.com/saslguard/saslguard/listen"
+)
+
+// sockets are what the daemon listens on. Sockets that systemd passes are told
+// apart by their FileDescriptorName: postfix, dovecot, admin.
+type sockets struct {
+	postfix, dovecot, admin []net.Listener
+}
+
+// openSockets opens all or none.
+func openSockets(c *configs.Config) (s *sockets, err error) {
+	s = new(sockets)
+	defer func() {
+		if err != nil {
+			s.close()
+			s = nil
+		}
+	}()
+	passed, err := listen.Inherited()
+	if err != nil {
+		return s, err
+	}
+	open := func(name string, lc listen.Config) ([]net.Listener, error) {
+		ls, err := listen.Open(lc, passed[name])
+		delete(passed, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return ls, nil
+	}
+	if s.postfix, err = open("postfix", c.Postfix.Config); err != nil {
+		return s, err
+	}
+	if s.dovecot, err = open("dovecot", c.Dovecot.Config); err != nil {
+		return s, err
+	}
+	var adminConfig listen.Config
+	if c.Admin.Listen != "" {
+		adminConfig.Listen = []string{c.Admin.Listen}
+	}
+	if s.admin, err = open("admin", adminConfig); err != nil {
+		return s, err
+	}
+	for name, ls := range passed {
+		closeAll(ls)
+		return s, fmt.Errorf("systemd passed a socket named %q, which nothing here listens on; FileDescriptorName= is postfix, dovecot or admin", name)
+	}
+	return s, nil
+}
+
+func (s *sockets) close() {
+	if s != nil {
+		closeAll(s.postfix)
+		closeAll(s.dovecot)
+		closeAll(s.admin)
+	}
+}
+
+// closeAll closes listeners; that one is closed already is no matter.
+func closeAll(ls []net.Listener) error {
+	var errs []error
+	for _, l := range ls {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// addresses are where listeners listen, for the log.
+func addresses(ls []net.Listener) []string {
+	var all []string
+	for _, l := range ls {
+		a := l.Addr().String()
+		if l.Addr().Network() == "unix" {
+			a = "unix:" + a
+		}
+		all = append(all, a)
+	}
+	return all
+}

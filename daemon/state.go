@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// systemState is the state directory of an installed saslguard.
+const systemState = "/var/lib/saslguard"
+
+// stateDirectory returns the directory in which state is kept, and why it is
+// that one: the configured one; else $STATE_DIRECTORY, which systemd sets; else
+// /var/lib/saslguard if it can be written to; else saslguard in the XDG state
+// directory of the user. It is made if it does not exist, for nobody else to
+// read, since it holds logins.
+func stateDirectory(configured string) (dir, why string, err error) {
+	switch {
+	case configured != "":
+		dir, why = configured, "state_directory"
+	case os.Getenv("STATE_DIRECTORY") != "":
+		// systemd separates several by colons; the first is ours.
+		dir, why = filepath.SplitList(os.Getenv("STATE_DIRECTORY"))[0], "$STATE_DIRECTORY"
+	case writable(systemState):
+		return systemState, "the system's", nil
+	default:
+		if dir, err = userState(); err != nil {
+			return "", "", err
+		}
+		why = "the user's"
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", "", fmt.Errorf("the state directory cannot be made: %w; set state_directory to one that can be written to", err)
+	}
+	if !writable(dir) {
+		return "", "", fmt.Errorf("the state directory %s cannot be written to; set state_directory to one that can", dir)
+	}
+	return dir, why, nil
+}
+
+func userState() (string, error) {
+	if x := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(x) {
+		return filepath.Join(x, "saslguard"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil || !filepath.IsAbs(home) {
+		return "", errors.New("there is no directory for the state: set state_directory, or $HOME")
+	}
+	return filepath.Join(home, ".local", "state", "saslguard"), nil
+}
+
+// writable tells whether files can be made in a directory, by making one.
+func writable(dir string) bool {
+	f, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return false
+	}
+	name := f.Name()
+	return errors.Join(f.Close(), os.Remove(name)) == nil
+}

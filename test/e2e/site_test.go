@@ -1,0 +1,253 @@
+// Package e2e holds the program, as a newcomer starts it, against real Postfix
+// and Dovecot: guessers and owners log in by SMTP, IMAP and POP3 from addresses
+// of their own, told by the PROXY protocol, and what counts is what the servers
+// answered and which passwords Dovecot's database was asked for.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/saslguard/saslguard/configs"
+	"github.com/saslguard/saslguard/test/lab"
+)
+
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+
+// The people of the lab.
+const (
+	alice = "alice@lab.test"
+	bob   = "bob@lab.test"
+	carol = "carol@lab.test"
+	dave  = "dave@lab.test"
+	right = "right horse battery"
+)
+
+// site is a mail host: saslguard, Dovecot and Postfix, as the shipped snippets
+// connect them.
+type site struct {
+	*testing.T
+	bin, state                  string
+	postfixAddr, dovecotAddr    string
+	adminAddr                   string
+	args                        []string
+	guard                       *lab.Process
+	dovecot                     *lab.Dovecot
+	postfix                     *lab.Postfix
+	imap, pop3, smtp, smtpInner lab.Login
+}
+
+// newSite starts one. Delays are a second at most unless the test wants the
+// shipped ones, so that the suite does not sleep all day.
+func newSite(t *testing.T, args ...string) *site {
+	t.Helper()
+	lab.Require(t)
+	s := &site{
+		T: t, bin: lab.Build(t), state: t.TempDir(), args: args,
+		postfixAddr: fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
+		dovecotAddr: fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
+		adminAddr:   fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
+	}
+	s.startGuard()
+	s.dovecot = lab.StartDovecot(t, lab.DovecotOptions{
+		Users: map[string]string{alice: right, bob: right, carol: right, dave: right},
+		Extra: dovecotSnippet(t, s.dovecotAddr),
+	})
+	s.postfix = lab.StartPostfix(t, lab.PostfixOptions{
+		SASLPath:           s.dovecot.SASLPath,
+		ClientRestrictions: postfixService(t, s.postfixAddr, "submission"),
+		MXRestrictions:     postfixService(t, s.postfixAddr, "mx"),
+		HardErrorLimit:     100,
+		Main:               "smtpd_soft_error_limit = 100",
+	})
+	s.imap = s.dovecot.IMAPLogin(lab.NoMechanism)
+	s.pop3 = s.dovecot.POP3Login(lab.NoMechanism)
+	s.smtp = s.postfix.SMTPProxyLogin(lab.Plain)
+	return s
+}
+
+// startGuard runs saslguard and waits until it serves.
+func (s *site) startGuard() {
+	s.Helper()
+	args := append([]string{
+		"serve", "--enforce", "--state", s.state,
+		"--postfix", s.postfixAddr, "--dovecot", s.dovecotAddr, "--set", "admin.listen=" + s.adminAddr,
+		"--set", "rules.tarpit.max=1s", "--set", "rules.tarpit.max_smtp=1s",
+	}, s.args...)
+	s.guard = lab.StartProcess(s.T, s.bin, args, nil)
+	if _, err := s.guard.WaitLine("metrics and health", 20*time.Second); err != nil {
+		s.Fatalf("saslguard does not start: %v\n%s", err, s.guard.Output())
+	}
+}
+
+// dovecotSnippet is the shipped snippet with the address and the nonce filled
+// in, as an administrator does it.
+func dovecotSnippet(t *testing.T, addr string) string {
+	t.Helper()
+	text := snippet(t, "dovecot/2.3/90-saslguard.conf")
+	text = replace(t, text, "http://127.0.0.1:4001/", "http://"+addr+"/")
+	return replace(t, text, "auth_policy_hash_nonce = change-me", "auth_policy_hash_nonce = e2e")
+}
+
+// postfixService is the check_policy_service of the shipped master.cf.
+func postfixService(t *testing.T, addr, context string) string {
+	t.Helper()
+	for line := range strings.Lines(snippet(t, "postfix/master.cf")) {
+		i := strings.Index(line, "check_policy_service {")
+		if j := strings.Index(line, "}"); i >= 0 && j > i && strings.Contains(line, "policy_context="+context+" ") {
+			return replace(t, line[i:j+1], "inet:127.0.0.1:10035", "inet:"+addr)
+		}
+	}
+	t.Fatalf("the shipped master.cf has no service with policy_context=%s", context)
+	return ""
+}
+
+func snippet(t *testing.T, name string) string {
+	t.Helper()
+	text, err := configs.Snippet(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func replace(t *testing.T, text, old, new string) string {
+	t.Helper()
+	if !strings.Contains(text, old) {
+		t.Fatalf("the snippet no longer has %q", old)
+	}
+	return strings.Replace(text, old, new, 1)
+}
+
+// login logs in and fails the test if the server does not answer.
+func (s *site) login(by lab.Login, client, user, password string) lab.Result {
+	s.Helper()
+	r, err := by(netip.MustParseAddr(client), user, password)
+	if err != nil {
+		s.Fatalf("%s from %s: %v", user, client, err)
+	}
+	return r
+}
+
+// mustEnter logs in with the right password and wants to be let in.
+func (s *site) mustEnter(by lab.Login, client, user string) lab.Result {
+	s.Helper()
+	r := s.login(by, client, user, right)
+	if !r.Accepted {
+		s.Errorf("%s from %s is not let in with the right password: at %s: %s", user, client, r.Stage, r.Text)
+	}
+	return r
+}
+
+// mustNotEnter logs in with the right password and wants to be refused before
+// it is verified.
+func (s *site) mustNotEnter(by lab.Login, client, user string) lab.Result {
+	s.Helper()
+	before := s.dovecot.Verified(s.T, user)
+	r := s.login(by, client, user, right)
+	if r.Accepted {
+		s.Errorf("%s from %s is let in", user, client)
+	}
+	if n := s.dovecot.Verified(s.T, user) - before; n != 0 {
+		s.Errorf("%s from %s: the password was verified", user, client)
+	}
+	return r
+}
+
+// guess tries n different passwords one after another and returns how many
+// were verified.
+func (s *site) guess(by lab.Login, client, user string, n int) int {
+	s.Helper()
+	before := s.dovecot.Verified(s.T, user)
+	for i := range n {
+		if r := s.login(by, client, user, fmt.Sprintf("guess %d from %s", i, client)); r.Accepted {
+			s.Errorf("guess %d from %s was accepted", i, client)
+		}
+	}
+	return s.dovecot.Verified(s.T, user) - before
+}
+
+// waitFor waits until saslguard has logged a line.
+func (s *site) waitFor(text string) {
+	s.Helper()
+	if _, err := s.guard.WaitLine(text, 15*time.Second); err != nil {
+		s.Fatalf("saslguard never said %q: %v", text, err)
+	}
+}
+
+// ban has a client banned, by reports such as Dovecot sends. It takes no time.
+func (s *site) ban(client, user string) {
+	s.Helper()
+	for i := range 40 {
+		body := fmt.Sprintf(`{"device_id":"","login":%q,"mech":"PLAIN","protocol":"imap","pwhash":"%03x","remote":%q,"session_id":"","success":false,"policy_reject":false,"tls":false}`,
+			user, i, client)
+		s.post("?command=report", body)
+	}
+	s.waitFor(`"prefix":"` + client)
+}
+
+func (s *site) post(query, body string) string {
+	s.Helper()
+	req, err := http.NewRequestWithContext(s.Context(), "POST", "http://"+s.dovecotAddr+"/"+query, bytes.NewBufferString(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.do(req)
+}
+
+func (s *site) get(url string) string {
+	s.Helper()
+	req, err := http.NewRequestWithContext(s.Context(), "GET", url, nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.do(req)
+}
+
+func (s *site) do(req *http.Request) string {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(req.Context(), 10*time.Second)
+	defer cancel()
+	res, err := http.DefaultClient.Do(req.WithContext(ctx))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(answer)
+}
+
+// changePassword replaces a password in Dovecot's database.
+func (s *site) changePassword(user, password string) {
+	s.Helper()
+	path := filepath.Join(s.dovecot.Dir, "users")
+	old, err := os.ReadFile(path)
+	if err != nil {
+		s.Fatal(err)
+	}
+	var changed strings.Builder
+	for line := range strings.Lines(string(old)) {
+		if strings.HasPrefix(line, user+":") {
+			line = user + ":{PLAIN}" + password + "\n"
+		}
+		changed.WriteString(line)
+	}
+	if err := os.WriteFile(path+".new", []byte(changed.String()), 0o644); err != nil {
+		s.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		s.Fatal(err)
+	}
+}
