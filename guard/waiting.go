@@ -82,3 +82,10 @@ func (w *waiting) wake() {
 		w.settled = make(chan struct{})
 	}
 }
+
+// waiters is how many wait.
+func (w *waiting) waiters() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.host
+}

@@ -1,0 +1,217 @@
+package configs
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSnippets(t *testing.T) {
+	want := []string{
+		"dovecot/2.3/90-saslguard.conf", "dovecot/2.4/90-saslguard.conf", "postfix/main.cf", "postfix/master.cf",
+		"saslguard.yaml", "systemd/saslguard-dovecot.socket", "systemd/saslguard-postfix.socket", "systemd/saslguard.service",
+	}
+	if got := Snippets(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, name := range Snippets() {
+		text := snippet(t, name)
+		if !strings.HasPrefix(text, "# ") || !strings.HasSuffix(text, "\n") {
+			t.Errorf("%s does not begin with a comment, or not end with a line", name)
+		}
+		if strings.Contains(text, "\t") || strings.Contains(text, "\r") {
+			t.Errorf("%s has tabs or carriage returns", name)
+		}
+	}
+	if _, err := Snippet("postfix/none"); err == nil || !strings.Contains(err.Error(), "postfix/main.cf") {
+		t.Errorf("no error that names the snippets: %v", err)
+	}
+}
+
+func snippet(t *testing.T, name string) string {
+	t.Helper()
+	text, err := Snippet(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// program finds a program, also where a user's PATH does not look, and fails
+// the test when it is missing: a snippet that nobody has tried is worth nothing.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/bin") {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode()&0o111 != 0 {
+			return filepath.Join(dir, name)
+		}
+	}
+	t.Fatalf("%s is missing; install what the tests need: apt-get install postfix dovecot-core", name)
+	return ""
+}
+
+// quiet runs a command that has to succeed without a word on standard error,
+// and returns what it wrote.
+func quiet(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	var out, complaints strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := cmd.Run(); err != nil || complaints.Len() > 0 {
+		t.Fatalf("%s: %v\n%s", cmd, err, complaints.String())
+	}
+	return out.String()
+}
+
+// TestPostfixTakesSnippets has the real Postfix read what is shipped: alone,
+// and a typing error must be noticed, or the test would prove nothing.
+func TestPostfixTakesSnippets(t *testing.T) {
+	postconf := program(t, "postconf")
+	dir := t.TempDir()
+	write(t, dir, "main.cf", "compatibility_level = 3.6\n"+snippet(t, "postfix/main.cf"))
+	write(t, dir, "master.cf", snippet(t, "postfix/master.cf"))
+
+	settings := quiet(t, postconf, "-c", dir, "-n")
+	if want := "smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated"; !strings.Contains(settings, want) {
+		t.Errorf("postconf -n lacks %q:\n%s", want, settings)
+	}
+	overrides := quiet(t, postconf, "-c", dir, "-P")
+	for _, context := range []string{"submission", "submissions", "mx"} {
+		service := map[string]string{"mx": "smtp"}[context]
+		if service == "" {
+			service = context
+		}
+		want := service + "/inet/smtpd_client_restrictions = check_policy_service { inet:127.0.0.1:10035, timeout=3s, default_action=DUNNO, policy_context=" + context + " }"
+		if !strings.Contains(overrides, want) {
+			t.Errorf("postconf -P lacks %q:\n%s", want, overrides)
+		}
+		if asked := strings.Contains(overrides, service+"/inet/smtpd_delay_reject = no"); asked != (context != "mx") {
+			t.Errorf("%s: smtpd_delay_reject=no is %t", service, asked)
+		}
+	}
+	if got := strings.Count(quiet(t, postconf, "-c", dir, "-M"), "\n"); got < 3 {
+		t.Errorf("postconf -M lists %d lines", got)
+	}
+
+	write(t, dir, "main.cf", snippet(t, "postfix/main.cf")+"smtpd_relay_restriction = reject\n")
+	if out, _ := exec.Command(postconf, "-c", dir, "-n").CombinedOutput(); !strings.Contains(string(out), "unused parameter") {
+		t.Errorf("postconf does not notice a typing error: %s", out)
+	}
+}
+
+// TestSnippetsFitDefaults holds addresses and contexts of the snippets to the
+// defaults, with which they have to work as they are.
+func TestSnippetsFitDefaults(t *testing.T) {
+	c := Default()
+	master := snippet(t, "postfix/master.cf")
+	for _, m := range regexp.MustCompile(`(?m)^ .*inet:([0-9.:]+),.*policy_context=(\w+)`).FindAllStringSubmatch(master, -1) {
+		if !slices.Contains(c.Postfix.Listen, m[1]) {
+			t.Errorf("master.cf asks %s, and postfix.listen is %q", m[1], c.Postfix.Listen)
+		}
+		known := false
+		for _, context := range c.Postfix.Contexts {
+			known = known || context.Name == m[2]
+		}
+		if !known {
+			t.Errorf("master.cf has the context %s, and postfix.contexts is %v", m[2], c.Postfix.Contexts)
+		}
+	}
+	for _, name := range []string{"dovecot/2.3/90-saslguard.conf", "dovecot/2.4/90-saslguard.conf"} {
+		if want := "auth_policy_server_url = http://" + c.Dovecot.Listen[0] + "/\n"; !strings.Contains(snippet(t, name), want) {
+			t.Errorf("%s lacks %q", name, want)
+		}
+	}
+	for name, address := range map[string]string{"postfix": c.Postfix.Listen[0], "dovecot": c.Dovecot.Listen[0]} {
+		socket := snippet(t, "systemd/saslguard-"+name+".socket")
+		if !strings.Contains(socket, "\nListenStream="+address+"\n") || !strings.Contains(socket, "\nFileDescriptorName="+name+"\n") {
+			t.Errorf("saslguard-%s.socket is not for %s", name, address)
+		}
+	}
+}
+
+// TestDovecotTakesSnippet has the real Dovecot 2.3 read what is shipped for it.
+func TestDovecotTakesSnippet(t *testing.T) {
+	doveconf := program(t, "doveconf")
+	dir := t.TempDir()
+	write(t, dir, "90-saslguard.conf", snippet(t, "dovecot/2.3/90-saslguard.conf"))
+	main := write(t, dir, "dovecot.conf", "ssl = no\n!include 90-saslguard.conf\n")
+	settings := quiet(t, doveconf, "-c", main, "-n")
+	for _, want := range []string{
+		"auth_policy_server_url = http://127.0.0.1:4001/\n",
+		"auth_policy_hash_nonce = ",
+		"auth_policy_check_after_auth = no\n",
+		"session_id=%{session} mech=%m\n",
+		"unix_listener anvil-auth-penalty {\n    mode = 00\n",
+	} {
+		if !strings.Contains(settings, want) {
+			t.Errorf("doveconf -n lacks %q:\n%s", want, settings)
+		}
+	}
+	write(t, dir, "90-saslguard.conf", "auth_policy_sever_url = x\n")
+	if out, err := exec.Command(doveconf, "-c", main, "-n").CombinedOutput(); err == nil {
+		t.Errorf("doveconf does not notice a typing error: %s", out)
+	}
+}
+
+// TestDovecot24Snippet holds what is shipped for Dovecot 2.4, of which there is
+// no package to try it with, to the settings that 2.4.4 was seen to take.
+func TestDovecot24Snippet(t *testing.T) {
+	seen := []string{
+		"auth_policy_server_url", "auth_policy_hash_nonce", "auth_policy_reject_on_fail", "auth_policy_check_before_auth",
+		"auth_policy_check_after_auth", "auth_policy_report_after_auth",
+		"auth_policy{http_client_request_absolute_timeout", "auth_policy_request_attributes{mech",
+		"service anvil{unix_listener anvil-auth-penalty{mode",
+	}
+	var path, got []string
+	for line := range strings.Lines(snippet(t, "dovecot/2.4/90-saslguard.conf")) {
+		line = strings.TrimSpace(line)
+		switch name, _, set := strings.Cut(line, " = "); {
+		case line == "" || line[0] == '#':
+		case line == "}":
+			path = path[:len(path)-1]
+		case strings.HasSuffix(line, " {"):
+			path = append(path, strings.TrimSuffix(line, " {"))
+		case set:
+			got = append(got, strings.Join(append(slices.Clone(path), name), "{"))
+		default:
+			t.Errorf("%q is neither a setting nor a block", line)
+		}
+	}
+	if len(path) > 0 {
+		t.Errorf("%v is not closed", path)
+	}
+	slices.Sort(got)
+	slices.Sort(seen)
+	if !slices.Equal(got, seen) {
+		t.Errorf("settings are\n%q, want\n%q", got, seen)
+	}
+}
+
+// TestSystemdTakesUnits has systemd read the units, where there is a systemd.
+func TestSystemdTakesUnits(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("there is no systemd-analyze on this machine, and mail hosts without systemd need no units")
+	}
+	dir := t.TempDir()
+	args := []string{"verify", "--man=no"}
+	for _, name := range Snippets() {
+		if unit, ok := strings.CutPrefix(name, "systemd/"); ok {
+			text := strings.ReplaceAll(snippet(t, name), "/usr/bin/saslguard", "/bin/true") // need not be installed
+			args = append(args, write(t, dir, unit, text))
+		}
+	}
+	out, err := exec.Command(analyze, args...).CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "saslguard") {
+			t.Errorf("%s", line)
+		}
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

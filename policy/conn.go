@@ -1,0 +1,209 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/saslguard/saslguard/guard"
+)
+
+const (
+	// initialBuffer holds the usual request, of 600 to 1,000 bytes.
+	initialBuffer = 4 << 10
+	// keptBuffer is the largest buffer that a connection keeps between requests.
+	keptBuffer = 16 << 10
+	// notAsking is conn.asked while the judge is not asked.
+	notAsking = -1
+)
+
+// What a connection is doing. Shutdown closes the idle ones; the others close
+// themselves when they have answered.
+const (
+	idle int32 = iota
+	busy
+	closed
+)
+
+// errStopped ends a connection because the server stops.
+var errStopped = errors.New("the server stops")
+
+// errOversize ends a connection whose request is too long to find its end.
+var errOversize = errors.New("request too long")
+
+// conn is a connection of an smtpd process: one request at a time, each
+// answered before the next is looked at. Everything is kept from one request
+// to the next, so that deciding allocates nothing.
+type conn struct {
+	srv    *Server
+	nc     net.Conn
+	ctx    context.Context // ends when the judge takes too long, and the connection with it
+	cancel context.CancelFunc
+
+	state atomic.Int32
+	asked atomic.Int64 // when the judge was asked, after Server.born
+
+	buf     []byte
+	r, w    int // what is read and not yet handled: buf[r:w]
+	scanned int // of that, whole lines without the end of a request
+
+	now        time.Time // of the last read or write
+	readUntil  time.Time // the deadlines that are set
+	writeUntil time.Time
+
+	req      request
+	attempt  guard.Attempt
+	login    string // the last one asked about, as a string
+	slept    once
+	reported once
+	out      []byte
+}
+
+func newConn(ctx context.Context, srv *Server, nc net.Conn) *conn {
+	c := &conn{srv: srv, nc: nc, buf: make([]byte, initialBuffer), now: time.Now()}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.asked.Store(notAsking)
+	return c
+}
+
+// serve answers requests until the connection ends. A panic ends this
+// connection only: Postfix asks again, then takes its default_action.
+func (c *conn) serve() {
+	defer c.srv.forget(c)
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.panicked(c, p)
+		}
+	}()
+	for {
+		frame, err := c.next(c.srv.settings.Load())
+		if err != nil {
+			c.ended(err)
+			return
+		}
+		set := c.srv.settings.Load() // it may have waited for a long time
+		asked := c.now
+		do := c.answer(frame, set)
+		if err := c.write(set); err != nil {
+			return
+		}
+		c.srv.metrics.answered(do, c.now.Sub(asked))
+		if c.ctx.Err() != nil {
+			return // the deadline was missed, or the server is killed
+		}
+	}
+}
+
+// next returns the next whole request, a view into the buffer.
+func (c *conn) next(set *settings) ([]byte, error) {
+	begun := false
+	for {
+		n, scanned := frameLen(c.buf[c.r:c.w], c.scanned)
+		if n > 0 {
+			frame := c.buf[c.r : c.r+n]
+			c.r += n
+			c.scanned = 0
+			return frame, nil
+		}
+		c.scanned = scanned
+		if c.w-c.r >= set.maxRequest {
+			return nil, errOversize
+		}
+		waiting := c.r == c.w
+		switch {
+		case waiting:
+			if err := c.rest(set.idle); err != nil {
+				return nil, err
+			}
+		case !begun:
+			// Once for the whole rest: a byte now and then gains no time.
+			begun = true
+			c.readUntil = c.now.Add(set.read)
+			if err := c.nc.SetReadDeadline(c.readUntil); err != nil {
+				return nil, err
+			}
+		}
+		c.makeRoom(set.maxRequest)
+		got, err := c.nc.Read(c.buf[c.w:])
+		c.w += got
+		c.now = time.Now()
+		if waiting && got > 0 && !c.state.CompareAndSwap(idle, busy) {
+			return nil, errStopped
+		}
+		if got == 0 && err != nil {
+			return nil, err
+		}
+	}
+}
+
+// rest makes the connection idle: from here on Shutdown may close it.
+func (c *conn) rest(timeout time.Duration) error {
+	c.state.Store(idle)
+	if c.srv.stopping.Load() {
+		return errStopped
+	}
+	// Setting a deadline costs more than deciding: an eighth less is no matter.
+	until := c.now.Add(timeout)
+	if ahead := until.Sub(c.readUntil); ahead >= 0 && ahead < timeout/8 {
+		return nil
+	}
+	c.readUntil = until
+	return c.nc.SetReadDeadline(until)
+}
+
+// makeRoom leaves at least one free byte behind c.w, and moves what is not
+// handled to the front.
+func (c *conn) makeRoom(most int) {
+	switch {
+	case c.r == c.w:
+		c.r, c.w = 0, 0
+		if len(c.buf) > keptBuffer {
+			c.buf = make([]byte, initialBuffer)
+		}
+	case c.r > 0:
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
+	case c.w == len(c.buf):
+		// next has seen that most is larger than what the full buffer holds.
+		larger := make([]byte, min(2*len(c.buf), most))
+		copy(larger, c.buf)
+		c.buf = larger
+	}
+}
+
+// write sends the answer.
+func (c *conn) write(set *settings) error {
+	if left := c.writeUntil.Sub(c.now); left < set.read*3/4 || left > set.read {
+		c.writeUntil = c.now.Add(set.read)
+		if err := c.nc.SetWriteDeadline(c.writeUntil); err != nil {
+			return err
+		}
+	}
+	_, err := c.nc.Write(c.out)
+	c.now = time.Now()
+	return err
+}
+
+// ended says why a connection ended, where it is anything to speak of.
+func (c *conn) ended(err error) {
+	rest := c.buf[c.r:c.w]
+	switch {
+	case errors.Is(err, errStopped):
+	case errors.Is(err, errOversize):
+		c.srv.malformed(c, badOversize, rest)
+	case len(rest) == 0:
+		if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+			c.srv.log.Debug("connection lost", zap.Stringer("peer", c.nc.RemoteAddr()), zap.Error(err))
+		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.srv.malformed(c, badSlow, rest)
+	default:
+		c.srv.malformed(c, badTruncated, rest)
+	}
+}

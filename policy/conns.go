@@ -1,0 +1,92 @@
+package policy
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// checkTimeout ends a question to the judge; its connection is closed after
+	// the answer. hangTimeout closes the connection of a judge that does not
+	// even notice. Both are below the policy timeout of 3 s that the shipped
+	// Postfix configuration has: after a timeout of its own, Postfix may never
+	// ask again.
+	checkTimeout = time.Second
+	hangTimeout  = 2 * time.Second
+	// watchEvery is how often questions are looked at for these timeouts.
+	watchEvery = 100 * time.Millisecond
+)
+
+// take serves a connection, or closes it at once when there are too many:
+// better that Postfix learns it now than that it waits.
+func (s *Server) take(alive context.Context, nc net.Conn) {
+	most := s.settings.Load().maxConnections
+	s.mu.Lock()
+	if s.stopping.Load() || len(s.conns) >= most {
+		s.mu.Unlock()
+		_ = nc.Close()
+		if !s.stopping.Load() {
+			s.metrics.rejected.Inc()
+			s.limited.Warn("too many connections: closing the newest; raise postfix.max_connections above the number of smtpd processes",
+				zap.Int("max_connections", most), zap.Stringer("peer", nc.RemoteAddr()))
+		}
+		return
+	}
+	c := newConn(alive, s, nc)
+	s.conns[c] = struct{}{}
+	s.wg.Add(1)
+	s.mu.Unlock()
+	s.metrics.connections.Inc()
+	go c.serve()
+}
+
+// forget is the end of every connection.
+func (s *Server) forget(c *conn) {
+	c.cancel()
+	_ = c.nc.Close()
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.metrics.connections.Dec()
+	s.wg.Done()
+}
+
+func (s *Server) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.cancel()
+		_ = c.nc.Close()
+	}
+}
+
+// watch ends questions that take too long. One look at all connections now and
+// then is cheaper than a timer for each request.
+func (s *Server) watch(alive context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-alive.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Since(s.born)
+		s.mu.Lock()
+		for c := range s.conns {
+			asked := c.asked.Load()
+			if asked == notAsking {
+				continue
+			}
+			if waited := now - time.Duration(asked); waited > hangTimeout {
+				_ = c.nc.Close()
+			} else if waited > checkTimeout {
+				c.cancel()
+			}
+		}
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,31 @@
+package policy
+
+import (
+	"go.uber.org/zap"
+)
+
+// malformed counts a request that cannot be judged, and logs what of it is fit
+// to be logged, a few times a minute.
+func (s *Server) malformed(c *conn, reason string, request []byte) {
+	s.metrics.malformed[reason].Inc()
+	if reason == badUnknown {
+		return // Postfix says so when the client has gone already
+	}
+	s.limited.Warn("malformed request",
+		zap.String("reason", reason),
+		zap.Stringer("peer", c.nc.RemoteAddr()),
+		zap.Int("bytes", len(request)),
+		zap.String("request", quote(request)),
+	)
+}
+
+// panicked counts and logs a panic while a request was handled.
+func (s *Server) panicked(c *conn, p any) {
+	s.metrics.panics.Inc()
+	s.limited.Error("panic while answering Postfix: the connection is closed",
+		zap.Any("panic", p),
+		zap.Stringer("peer", c.nc.RemoteAddr()),
+		zap.String("request", quote(c.buf[:c.r])),
+		zap.Stack("stack"),
+	)
+}

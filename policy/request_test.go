@@ -1,0 +1,134 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/score"
+)
+
+func described(a guard.Attempt) string {
+	if a.Outcome == score.Success {
+		return fmt.Sprintf("client=%v service=%s login=%s mechanism=%s", a.Client, a.Service, a.Login, a.Mechanism)
+	}
+	scope := "all"
+	if a.Scope == guard.OperatorVerdicts {
+		scope = "operator"
+	}
+	return fmt.Sprintf("client=%v scope=%s service=%s login=%s", a.Client, scope, a.Service, a.Login)
+}
+
+func describedAll(as []guard.Attempt) string {
+	var all []string
+	for _, a := range as {
+		all = append(all, described(a))
+	}
+	return strings.Join(all, "; ")
+}
+
+// Every captured request, on a kept connection each over TCP and a Unix socket:
+// what the judge is asked and told, and the answers to its verdicts.
+func TestCaptured(t *testing.T) {
+	refusing := false
+	judge := &fakeJudge{}
+	s := start(t, testConfig(), judge)
+	for _, refusing = range []bool{false, true} {
+		judge.verdict = always(guard.Verdict{})
+		want := declinedAnswer
+		if refusing {
+			judge.verdict, want = always(guard.Verdict{Action: guard.Refuse, Rule: guard.RuleBan}), refusedAnswer
+		}
+		for _, network := range []string{"tcp", "unix"} {
+			address := map[string]string{"tcp": s.tcp, "unix": s.unix}[network]
+			for _, c := range loadCaptured(t) {
+				t.Run(fmt.Sprintf("%s/%s/refusing=%v", c.name, network, refusing), func(t *testing.T) {
+					conn := dial(t, network, address)
+					var before float64
+					if c.malformed != "" {
+						before = s.metric(t, "malformed_total{"+c.malformed+"}")
+					}
+					got := conn.ask(t, string(c.request))
+					asked, reports := judge.take()
+					if describedAll(asked) != c.ask || describedAll(reports) != c.report {
+						t.Errorf("asked %q and reported %q, want %q and %q", describedAll(asked), describedAll(reports), c.ask, c.report)
+					}
+					if c.malformed != "" {
+						if after := s.metric(t, "malformed_total{"+c.malformed+"}"); after != before+1 || got != declinedAnswer {
+							t.Errorf("counted %v times, answered %q", after-before, got)
+						}
+					} else if got != want {
+						t.Errorf("answered %q, want %q", got, want)
+					}
+					// Whatever it was, the next request is understood.
+					if got := conn.ask(t, connect()); got != want {
+						t.Errorf("the next request was answered %q", got)
+					}
+					judge.take()
+				})
+			}
+		}
+	}
+}
+
+func TestFrameLen(t *testing.T) {
+	for _, test := range []struct {
+		in   string
+		want int
+	}{
+		{"", 0}, {"\n", 1}, {"\r", 0}, {"\r\n", 2}, {"a=b", 0}, {"a=b\n", 0}, {"a=b\n\n", 5}, {"a=b\r\n\r\n", 7},
+		{"a=b\n\r", 0}, {"a=b\n\r\n", 6}, {"a=b\n\nc=d\n\n", 5}, {"a=b\n\r\nc=d\n\n", 6}, {"a=b\n\nc=d\n\r\n", 5},
+		{"a=b\r\r\n", 0}, {"a=\r\n\n", 5}, {"\na=b\n\n", 1},
+	} {
+		if got, _ := frameLen([]byte(test.in), 0); got != test.want {
+			t.Errorf("frameLen(%q) = %d, want %d", test.in, got, test.want)
+		}
+		// Byte by byte the same end is found.
+		scanned, got := 0, 0
+		for end := 0; end <= len(test.in) && got == 0; end++ {
+			got, scanned = frameLen([]byte(test.in[:end]), scanned)
+		}
+		if got != test.want {
+			t.Errorf("frameLen(%q) byte by byte = %d, want %d", test.in, got, test.want)
+		}
+	}
+}
+
+func TestParseAddr(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.4": "192.0.2.4", "2001:db8::1": "2001:db8::1", "::ffff:192.0.2.4": "192.0.2.4", "fe80::1%eth0": "fe80::1",
+		"": "invalid IP", "unknown": "invalid IP", "192.0.2": "invalid IP", "192.0.2.04": "invalid IP", "[::1]": "invalid IP", "IPv6:::1": "invalid IP", "1.2.3.4%": "1.2.3.4",
+	} {
+		if got := parseAddr([]byte(in)).String(); got != want {
+			t.Errorf("parseAddr(%q) = %s, want %s", in, got, want)
+		}
+	}
+	// The address keeps nothing of the buffer that it was parsed from.
+	b := []byte("2001:db8::1")
+	addr := parseAddr(b)
+	copy(b, "xxxxxxxxxxx")
+	if addr != netip.MustParseAddr("2001:db8::1") {
+		t.Errorf("the address has become %v", addr)
+	}
+}
+
+func TestParsePort(t *testing.T) {
+	for in, want := range map[string]uint16{"": 0, "25": 25, "65535": 65535, "65536": 0, "99999": 0, "123456": 0, "-1": 0, "smtp": 0, "0": 0, "00587": 587} {
+		if got := parsePort([]byte(in)); got != want {
+			t.Errorf("parsePort(%q) = %d, want %d", in, got, want)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"CONNECT": "CONNECT", "": "", "a\nb": `"a\nb"`, "\x1b[2J": `"\x1b[2J"`, "é": `"\u00e9"`, `a"b`: `"a\"b"`,
+		strings.Repeat("x", 100): `"` + strings.Repeat("x", 80) + `"…`,
+	} {
+		if got := quote([]byte(in)); got != want {
+			t.Errorf("quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/storetest"
+)
+
+// attacker is the n-th client, with a network of its own.
+func attacker(n int) (client, network netip.Prefix) {
+	a := netip.AddrFrom4([4]byte{byte(n>>16) + 11, byte(n >> 8), byte(n), 66})
+	network, _ = a.Prefix(24)
+	return netip.PrefixFrom(a, 32), network
+}
+
+// BenchmarkMemory measures what 100,000 attacking clients take, each with five
+// distinct failures and a network and an account of its own, all included.
+func BenchmarkMemory(b *testing.B) {
+	const clients = 100_000
+	rules := storetest.Rules()
+	for b.Loop() {
+		before := heapInUse()
+		s := open(b, Config{Subjects: 1_000_000, Bans: 1000, Familiar: 1000}, Options{})
+		ops, out := make([]store.Op, 5), make([]store.Standing, 5)
+		for n := range clients {
+			client, network := attacker(n)
+			for i := range ops {
+				ops[i] = store.Op{
+					Verb: store.Record, ID: uint64(5*n + i + 1), Client: client, Network: network,
+					Account: fmt.Sprintf("user%d@example.org", n), Token: uint32(i + 1), Secret: score.Sure,
+					Outcome: score.Failure, Rules: rules,
+				}
+			}
+			if err := s.Do(context.Background(), ops, out); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if out[4].Client.Score < 4*score.Point {
+			b.Fatalf("the last client has %d", out[4].Client.Score)
+		}
+		b.ReportMetric(float64(heapInUse()-before)/clients, "B/client")
+		closeStore(b, s)
+	}
+}
+
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// crowd opens a store that knows many clients, and returns an operation for
+// each of them.
+func crowd(b testing.TB, verb store.Verb) (*Store, []store.Op) {
+	s := open(b, Config{Subjects: 1_000_000, Bans: 1000, Familiar: 1000}, Options{})
+	rules := storetest.Rules()
+	ops := make([]store.Op, 10_000)
+	for n := range ops {
+		client, network := attacker(n)
+		ops[n] = store.Op{
+			Verb: store.Record, ID: uint64(n + 1), Client: client, Network: network,
+			Account: fmt.Sprintf("user%d@example.org", n), Token: uint32(n), Secret: score.Sure,
+			Guess: uint64(n + 1), Outcome: score.Failure, Rules: rules,
+		}
+	}
+	if err := s.Do(context.Background(), ops, make([]store.Standing, len(ops))); err != nil {
+		b.Fatal(err)
+	}
+	for n := range ops {
+		ops[n].Verb = verb
+	}
+	return s, ops
+}
+
+func benchmarkVerb(b *testing.B, verb store.Verb, step func(n int, op *store.Op)) {
+	s, ops := crowd(b, verb)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		op, out := make([]store.Op, 1), make([]store.Standing, 1)
+		for n := int(time.Now().UnixNano() % 1000); pb.Next(); n++ {
+			op[0] = ops[n%len(ops)]
+			step(n, &op[0])
+			if err := s.Do(context.Background(), op, out); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkLook(b *testing.B) {
+	benchmarkVerb(b, store.Look, func(int, *store.Op) {})
+}
+
+// BenchmarkReserve takes places until a client is full, and then finds it full.
+func BenchmarkReserve(b *testing.B) {
+	benchmarkVerb(b, store.Reserve, func(n int, op *store.Op) { op.Guess, op.Token = uint64(n), uint32(n) })
+}
+
+// BenchmarkRecord records new guesses, so that rings are full and shift.
+func BenchmarkRecord(b *testing.B) {
+	benchmarkVerb(b, store.Record, func(n int, op *store.Op) { op.Token = uint32(n / 7) })
+}
+
+// BenchmarkLogin reserves and records a right password of a familiar pair.
+func BenchmarkLogin(b *testing.B) {
+	s, ops := crowd(b, store.Record)
+	out := make([]store.Standing, 1)
+	for range 2 {
+		for n := range ops[:500] {
+			ops[n].Outcome = score.Success
+			if err := s.Do(context.Background(), ops[n:n+1], out); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n = (n + 1) % 500 {
+		ops[n].Verb = store.Reserve
+		_ = s.Do(context.Background(), ops[n:n+1], out)
+		ops[n].Verb = store.Record
+		_ = s.Do(context.Background(), ops[n:n+1], out)
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	for name, verb := range map[string]store.Verb{"Look": store.Look, "Reserve": store.Reserve, "Record": store.Record} {
+		t.Run(name, func(t *testing.T) {
+			s, ops := crowd(t, verb)
+			out := make([]store.Standing, 1)
+			n := 0
+			allocs := testing.AllocsPerRun(5000, func() {
+				i := n % 1000
+				ops[i].Token, ops[i].Guess = uint32(n/1000), uint64(n)
+				if err := s.Do(context.Background(), ops[i:i+1], out); err != nil {
+					t.Fatal(err)
+				}
+				n++
+			})
+			if allocs != 0 {
+				t.Errorf("%v allocations for an operation", allocs)
+			}
+		})
+	}
+}

@@ -1,0 +1,103 @@
+package memory
+
+import (
+	"container/heap"
+	"time"
+)
+
+const (
+	expireEvery = 200 * time.Millisecond
+	expireBatch = 1000 // endings that share a transaction
+)
+
+// ending is when an entry, or the history of one, is over.
+type ending struct {
+	at   int64 // Unix milliseconds
+	past bool  // the history
+	key  entryKey
+}
+
+// endings are ordered by time. What has changed meanwhile is found out when its
+// time comes.
+type endings struct{ list endingList }
+
+func (e *endings) add(x ending) { heap.Push(&e.list, x) }
+
+// next takes the first that is over at a time.
+func (e *endings) next(now int64) (ending, bool) {
+	if len(e.list) == 0 || e.list[0].at > now {
+		return ending{}, false
+	}
+	return heap.Pop(&e.list).(ending), true
+}
+
+// endingList implements heap.Interface.
+type endingList []ending
+
+func (l endingList) Len() int           { return len(l) }
+func (l endingList) Less(i, j int) bool { return l[i].at < l[j].at }
+func (l endingList) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
+func (l *endingList) Push(x any)        { *l = append(*l, x.(ending)) }
+func (l *endingList) Pop() any {
+	last := len(*l) - 1
+	x := (*l)[last]
+	*l = (*l)[:last]
+	return x
+}
+
+// expire removes the entries whose time is over and announces that. If they
+// cannot be removed from the file they are over nevertheless: a restart looks
+// at the time as well.
+func (l *ledger) expire() {
+	for more := true; more; {
+		d := l.newDraft()
+		more = d.expire()
+		if len(d.entries)+len(d.history) > 0 {
+			_ = d.save()
+			d.apply()
+		}
+	}
+}
+
+// expire adds what is over to the draft and tells whether more may be.
+func (d *draft) expire() bool {
+	now := d.now.UnixMilli()
+	for range expireBatch {
+		x, ok := d.l.ends.next(now)
+		if !ok {
+			return false
+		}
+		if x.past {
+			if h, ok := d.l.history[x.key]; ok && !h.recent(d.now) {
+				d.history[x.key] = history{}
+			}
+			continue
+		}
+		if e := d.entry(x.key); e != nil && !e.Live(d.now) {
+			d.drop(x.key)
+		}
+	}
+	return true
+}
+
+// remember keeps how often something was banned. There are as many histories
+// as there may be entries; of a few, the one that ends soonest goes.
+func (l *ledger) remember(k entryKey, h history) {
+	if _, ok := l.history[k]; !ok && len(l.history) >= l.limit {
+		victim, soonest, seen := k, h.forget, 0
+		for key, x := range l.history {
+			if x.forget < soonest {
+				victim, soonest = key, x.forget
+			}
+			if seen++; seen == evictSamples {
+				break
+			}
+		}
+		if victim == k {
+			return
+		}
+		delete(l.history, victim)
+	}
+	l.history[k] = h
+	l.ends.add(ending{at: h.forget, past: true, key: k})
+}

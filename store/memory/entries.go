@@ -1,0 +1,138 @@
+package memory
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/saslguard/saslguard/store"
+)
+
+// bytes is the key's name in the file.
+func (k entryKey) bytes() []byte {
+	b := []byte{byte(k.kind)}
+	if k.account != "" {
+		return append(append(b, 'a'), k.account...)
+	}
+	return appendPrefix(append(b, 'p'), k.prefix)
+}
+
+func appendPrefix(b []byte, p netip.Prefix) []byte {
+	return append(append(b, p.Addr().AsSlice()...), byte(p.Bits()))
+}
+
+// decodeEntryKey reverses entryKey.bytes.
+func decodeEntryKey(b []byte) (k entryKey, err error) {
+	if len(b) < 3 {
+		return k, fmt.Errorf("%w: a name of %d bytes", errRecord, len(b))
+	}
+	k.kind = store.EntryKind(b[0])
+	switch rest := b[2:]; b[1] {
+	case 'a':
+		k.account = string(rest)
+	case 'p':
+		addr, ok := netip.AddrFromSlice(rest[:len(rest)-1])
+		k.prefix = netip.PrefixFrom(addr, int(rest[len(rest)-1]))
+		if !ok || !k.prefix.IsValid() {
+			return k, fmt.Errorf("%w: no prefix", errRecord)
+		}
+	default:
+		return k, fmt.Errorf("%w: a name of kind %d", errRecord, b[1])
+	}
+	e := store.Entry{Kind: k.kind, Prefix: k.prefix, Account: k.account}
+	if err := e.CheckName(); err != nil {
+		return k, fmt.Errorf("%w: %w", errRecord, err)
+	}
+	return k, nil
+}
+
+const (
+	entryVersion  = 1
+	entryObserved = 1
+	forever       = 1<<63 - 1 // an entry's end that does not come
+)
+
+// encodeEntry encodes all of an entry but its name.
+func encodeEntry(e *store.Entry) []byte {
+	flags, until := byte(0), int64(forever)
+	if e.Observed {
+		flags |= entryObserved
+	}
+	if !e.Until.IsZero() {
+		until = e.Until.UnixMilli()
+	}
+	b := []byte{entryVersion, flags}
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.Since.UnixMilli()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(until))
+	b = binary.AppendUvarint(b, uint64(max(e.Times, 0)))
+	for _, text := range []string{e.Reason, e.Rule, e.By} {
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	return b
+}
+
+func decodeEntry(key, value []byte) (*store.Entry, error) {
+	k, err := decodeEntryKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if len(value) < 18 || value[0] != entryVersion || value[1] > entryObserved {
+		return nil, fmt.Errorf("%w: an entry of an unknown version", errRecord)
+	}
+	e := &store.Entry{
+		Kind: k.kind, Prefix: k.prefix, Account: k.account, Observed: value[1]&entryObserved != 0,
+		Since: millis(int64(binary.LittleEndian.Uint64(value[2:]))),
+	}
+	if until := int64(binary.LittleEndian.Uint64(value[10:])); until != forever {
+		e.Until = millis(until)
+	}
+	times, n := binary.Uvarint(value[18:])
+	if n <= 0 || times > 1<<31 {
+		return nil, fmt.Errorf("%w: an entry of %d times", errRecord, times)
+	}
+	e.Times = int(times)
+	rest := value[18+n:]
+	for _, text := range []*string{&e.Reason, &e.Rule, &e.By} {
+		if *text, rest, err = cutText(rest); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.Check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errRecord, err)
+	}
+	return e, nil
+}
+
+func cutText(b []byte) (text string, rest []byte, err error) {
+	length, n := binary.Uvarint(b)
+	if n <= 0 || length > uint64(len(b)-n) {
+		return "", nil, fmt.Errorf("%w: a torn text", errRecord)
+	}
+	b = b[n:]
+	return string(b[:length]), b[length:], nil
+}
+
+func encodeHistory(h history) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(h.times))
+	return binary.LittleEndian.AppendUint64(b, uint64(h.forget))
+}
+
+func decodeHistory(key, value []byte) (k entryKey, h history, err error) {
+	if k, err = decodeEntryKey(key); err != nil {
+		return k, h, err
+	}
+	if len(value) != 12 {
+		return k, h, fmt.Errorf("%w: a history of %d bytes", errRecord, len(value))
+	}
+	h.times = int(binary.LittleEndian.Uint32(value))
+	h.forget = int64(binary.LittleEndian.Uint64(value[4:]))
+	if h.times == 0 || h.times > 1<<31 {
+		return k, h, fmt.Errorf("%w: a history of %d times", errRecord, h.times)
+	}
+	return k, h, nil
+}
+
+// recent tells whether a history still counts.
+func (h history) recent(now time.Time) bool { return h.forget > now.UnixMilli() }

@@ -1,0 +1,94 @@
+package memory
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// formatVersion is the version of what the buckets hold. A file of a newer one
+// is not touched: it is set aside.
+const formatVersion = 1
+
+type bucket = string
+
+// The buckets and the keys of bucketMeta.
+const (
+	nameMeta    bucket = "meta"
+	nameScores  bucket = "scores"  // shard, chunk → subjects
+	nameLedger  bucket = "ledger"  // entry's name → entry
+	nameHistory bucket = "history" // entry's name → how often it was banned
+	namePairs   bucket = "pairs"   // account, network → when it ends
+	nameRights  bucket = "rights"  // account → right passwords
+
+	metaVersion = "format"
+	metaKey     = "key"
+)
+
+var errForeign = errors.New("it is a bbolt file, but not saslguard's")
+
+// prepare makes sure that the transaction's file has our format, and gives it
+// to a new one.
+func prepare(tx *bbolt.Tx) error {
+	meta := tx.Bucket([]byte(nameMeta))
+	if meta == nil {
+		if name, _ := tx.Cursor().First(); name != nil {
+			return errForeign
+		}
+		return create(tx)
+	}
+	v := meta.Get([]byte(metaVersion))
+	if len(v) != 4 || len(meta.Get([]byte(metaKey))) != 16 {
+		return errForeign
+	}
+	if n := binary.LittleEndian.Uint32(v); n != formatVersion {
+		return fmt.Errorf("%w: it has format %d, and this saslguard writes %d", errVersion, n, formatVersion)
+	}
+	for _, name := range []bucket{nameScores, nameLedger, nameHistory, namePairs, nameRights} {
+		if tx.Bucket([]byte(name)) == nil {
+			return fmt.Errorf("%w: it has no %s", errForeign, name)
+		}
+	}
+	return nil
+}
+
+var errVersion = errors.New("it was written by another version")
+
+func create(tx *bbolt.Tx) error {
+	for _, name := range []bucket{nameMeta, nameScores, nameLedger, nameHistory, namePairs, nameRights} {
+		if _, err := tx.CreateBucket([]byte(name)); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket([]byte(nameMeta))
+	if err := meta.Put([]byte(metaVersion), binary.LittleEndian.AppendUint32(nil, formatVersion)); err != nil {
+		return err
+	}
+	key := newKey()
+	return meta.Put([]byte(metaKey), key[:])
+}
+
+// newKey returns a random key.
+func newKey() (key [16]byte) {
+	// It never fails: without randomness the process ends.
+	_, _ = rand.Read(key[:])
+	return key
+}
+
+// unusable tells whether an error is about what the file holds, and not about
+// whether it can be read at all.
+func unusable(err error) bool {
+	for _, e := range []error{
+		errPanic, errPages, errForeign, errVersion, errRecord,
+		berrors.ErrInvalid, berrors.ErrVersionMismatch, berrors.ErrChecksum, berrors.ErrInvalidMapping,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

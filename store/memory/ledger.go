@@ -1,0 +1,193 @@
+package memory
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/saslguard/saslguard/store"
+)
+
+// entryKey is what an entry is of.
+type entryKey struct {
+	kind    store.EntryKind
+	prefix  netip.Prefix
+	account string
+}
+
+func keyOf(e *store.Entry) entryKey { return entryKey{e.Kind, e.Prefix, e.Account} }
+
+// record of how often something was banned automatically.
+type history struct {
+	times  int
+	forget int64 // Unix milliseconds; from then on it counts for nothing
+}
+
+// ledger holds the entries. Its goroutine alone changes them, and mu is held
+// only to change or copy maps, never while anything is written or told.
+type ledger struct {
+	store    *Store
+	limit    int
+	requests chan *request
+
+	mu       sync.Mutex
+	entries  map[entryKey]*store.Entry // an entry is never changed, only replaced
+	counts   [store.AutomaticBan + 1]int
+	watchers map[*watcher]struct{}
+
+	// The goroutine's own.
+	history map[entryKey]history
+	ends    endings
+}
+
+// request asks the ledger's goroutine to put or remove an entry.
+type request struct {
+	remove bool
+	entry  store.Entry
+	reply  chan answer
+}
+
+type answer struct {
+	entry store.Entry
+	found bool
+	err   error
+}
+
+// requestBatch is how many requests share a transaction.
+const requestBatch = 256
+
+func newLedger(s *Store, limit int) *ledger {
+	return &ledger{
+		store: s, limit: limit, requests: make(chan *request),
+		entries: make(map[entryKey]*store.Entry), watchers: make(map[*watcher]struct{}),
+		history: make(map[entryKey]history),
+	}
+}
+
+// Put implements store.Ledger. The entry is on disk when it returns; where it
+// cannot be written Put fails and the entry is not in force. Errors wrap
+// store.ErrInvalid, store.ErrFull, store.ErrClosed or what the disk said.
+func (s *Store) Put(ctx context.Context, e store.Entry) (store.Entry, error) {
+	if err := e.Check(); err != nil {
+		return store.Entry{}, err
+	}
+	a := s.ledger.ask(ctx, &request{entry: e})
+	if a.err == nil && a.entry.Kind == store.AutomaticBan && !a.entry.Observed && a.entry.Prefix.IsValid() {
+		// The score says why it was banned; the ring has done its work.
+		key := s.hasher.Prefix('c', a.entry.Prefix)
+		s.shards[shardOf(key)].freeRing(key, 0, s.nowMillis(), s.lastRules())
+	}
+	return a.entry, a.err
+}
+
+// Remove implements store.Ledger, with the errors of Put.
+func (s *Store) Remove(ctx context.Context, e store.Entry) (bool, error) {
+	if err := e.CheckName(); err != nil {
+		return false, err
+	}
+	a := s.ledger.ask(ctx, &request{remove: true, entry: e})
+	return a.found, a.err
+}
+
+func (l *ledger) ask(ctx context.Context, r *request) answer {
+	if l.store.closed.Load() {
+		return answer{err: store.ErrClosed}
+	}
+	r.reply = make(chan answer, 1)
+	select {
+	case l.requests <- r:
+	case <-ctx.Done():
+		return answer{err: ctx.Err()}
+	case <-l.store.done:
+		return answer{err: store.ErrClosed}
+	}
+	// Once taken it is carried out: what it did is better known than not.
+	return <-r.reply
+}
+
+// run serves requests and ends entries whose time is over.
+func (l *ledger) run() {
+	ticker := time.NewTicker(expireEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case r := <-l.requests:
+			l.serve(l.collect(r))
+		case <-ticker.C:
+			l.expire()
+		case <-l.store.done:
+			return
+		}
+	}
+}
+
+// collect takes the requests that wait already: while one transaction is being
+// written, the next fills up.
+func (l *ledger) collect(first *request) []*request {
+	batch := []*request{first}
+	for len(batch) < requestBatch {
+		select {
+		case r := <-l.requests:
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// serve decides a batch, writes it, and then announces it. Where it cannot be
+// written nothing of it has happened.
+func (l *ledger) serve(batch []*request) {
+	d := l.newDraft()
+	answers := make([]answer, len(batch))
+	for i, r := range batch {
+		if r.remove {
+			answers[i] = d.remove(&r.entry)
+		} else {
+			answers[i] = d.put(r.entry)
+		}
+	}
+	if err := d.save(); err != nil {
+		for i := range answers {
+			answers[i] = answer{err: err}
+		}
+	} else {
+		d.apply()
+	}
+	for i, r := range batch {
+		r.reply <- answers[i]
+	}
+}
+
+// count is how many entries of a kind there are.
+func (l *ledger) count(kind store.EntryKind) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts[kind]
+}
+
+// set puts an entry, or with nil removes it. Whoever calls holds mu, or is alone.
+func (l *ledger) set(k entryKey, e *store.Entry) {
+	if _, known := l.entries[k]; known {
+		l.counts[k.kind]--
+		delete(l.entries, k)
+	}
+	if e == nil {
+		return
+	}
+	l.entries[k] = e
+	l.counts[k.kind]++
+	if !e.Until.IsZero() {
+		l.ends.add(ending{at: e.Until.UnixMilli(), key: k})
+	}
+}
+
+// live returns the entry in force under a key.
+func live(e *store.Entry, now time.Time) *store.Entry {
+	if e != nil && e.Live(now) {
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store"
+)
+
+var errNoRules = errors.New("an operation without rules")
+
+// attempt is one operation on its way through its subjects.
+type attempt struct {
+	op      *store.Op
+	out     *store.Standing
+	marks   store.Marks
+	event   score.Event // without its entry, which every subject has of its own
+	now     int64       // Unix milliseconds
+	client  bool        // the client is named
+	network bool        // and its network
+	account bool        // the account is named
+	until   int64       // when the pair ceases to be familiar, Unix seconds
+	rightAt int64       // when the secret was last right, Unix seconds
+}
+
+// Do implements store.Scores. It fails only for a closed store, an ended ctx,
+// slices of unequal length, and an operation without rules.
+func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(ops) != len(out) {
+		return fmt.Errorf("%d operations for %d standings", len(ops), len(out))
+	}
+	now := s.nowMillis()
+	for i := range ops {
+		if ops[i].Rules == nil {
+			return errNoRules
+		}
+		s.do(&ops[i], &out[i], now)
+	}
+	return nil
+}
+
+func (s *Store) do(op *store.Op, out *store.Standing, now int64) {
+	a := attempt{op: op, out: out, marks: s.hasher.Marks(op), now: now}
+	if !op.At.IsZero() {
+		a.now = max(min(op.At.UnixMilli(), now), 0)
+	}
+	a.client = op.Client.IsValid()
+	a.network = a.client && op.Network.IsValid()
+	a.account = op.Account != ""
+	if s.rules.Load() != op.Rules {
+		s.rules.Store(op.Rules)
+	}
+	*out = store.Standing{At: millis(a.now)}
+	s.recognise(&a)
+	a.event = score.Event{
+		At: a.now, Guess: op.Guess, Secret: op.Secret, Outcome: op.Outcome,
+		Known: out.Known > 0, Familiar: out.Familiar, Count: op.Count,
+	}
+	switch op.Verb {
+	case store.Reserve:
+		a.event.Outcome = score.Unknown
+		s.reserve(&a)
+	case store.Record:
+		s.record(&a)
+	default:
+		s.lookAll(&a)
+	}
+}
+
+// recognise finds out whether the pair is familiar and the secret was right
+// before.
+func (s *Store) recognise(a *attempt) {
+	seconds := a.now / 1000
+	if a.network {
+		a.out.FamiliarAccounts = s.people.accounts(a.marks.Network)
+		if a.account {
+			a.until = s.people.familiar(pairKey{a.marks.Account, a.marks.Network})
+			a.out.Familiar = a.until > seconds
+		}
+	}
+	if a.account && a.op.Secret == score.Sure {
+		a.out.Known, a.rightAt = s.people.rank(a.marks.Account, a.op.Token, seconds, a.op.Rules)
+	}
+}
+
+// visit carries out a deed on one of the attempt's subjects and stores its
+// reading. A subject that is not named is not visited, and has room.
+func (s *Store) visit(a *attempt, d deed, k score.Kind) sight {
+	v := visit{deed: d, kind: k, event: a.event, rules: a.op.Rules}
+	var reading *score.Reading
+	var named bool
+	switch k {
+	case score.Client:
+		v.key, v.event.Entry, reading = a.marks.Client, a.marks.OnClient, &a.out.Client
+		named = a.client
+	case score.Network:
+		v.key, v.event.Entry, reading = a.marks.Network, a.marks.OnNetwork, &a.out.Network
+		named = a.network
+	case score.Account:
+		v.key, v.event.Entry, reading = a.marks.Account, a.marks.OnAccount, &a.out.Account
+		named = a.account
+	case score.Pair:
+		v.key, v.event.Entry, reading = a.marks.Pair, a.marks.OnPair, &a.out.Pair
+		named = a.network && a.account
+	}
+	if !named {
+		return sight{fits: true}
+	}
+	// Whether a pair is familiar cannot be told before it is asked about.
+	v.counts = a.op.LapseCounts && !a.event.Familiar
+	seen := s.shards[shardOf(v.key)].do(&v)
+	if k != score.Pair || a.out.Familiar {
+		*reading = seen.reading
+	}
+	return seen
+}
+
+func (s *Store) lookAll(a *attempt) {
+	s.visit(a, look, score.Client)
+	s.visit(a, look, score.Network)
+	s.visit(a, look, score.Account)
+	if a.out.Familiar {
+		s.visit(a, look, score.Pair)
+	}
+}
+
+// reserve asks one subject after the other, each under its own lock only. A
+// place taken on the client is given back where the account has no room.
+func (s *Store) reserve(a *attempt) {
+	if a.out.Familiar {
+		s.lookAll(a)
+		if a.out.Known != 1 {
+			a.out.Full = s.visit(a, reserve, score.Pair).full
+		}
+		return
+	}
+	onClient := s.visit(a, reserve, score.Client)
+	s.visit(a, look, score.Network)
+	a.out.Full = onClient.full
+	if !onClient.fits || a.op.Secret != score.Sure || a.op.AccountExempt || a.out.Known == 1 {
+		s.visit(a, look, score.Account)
+		return
+	}
+	onAccount := s.visit(a, reserve, score.Account)
+	a.out.Full = onAccount.full
+	if !onAccount.fits && onClient.taken {
+		s.visit(a, giveBack, score.Client)
+	}
+}
+
+// record counts an attempt where it counts and settles its places everywhere:
+// they may have been taken when the pair was not familiar yet, or still was.
+func (s *Store) record(a *attempt) {
+	familiar := a.out.Familiar
+	success := a.event.Outcome == score.Success
+	onClient, onNetwork, onAccount, onPair := record, record, record, settle
+	if familiar {
+		onNetwork, onAccount, onPair = look, settle, record
+	}
+	if familiar && a.event.Outcome == score.Refused {
+		onClient, onPair = settle, settle
+	}
+	if success {
+		onAccount, onPair = record, record
+	}
+	if a.op.AccountExempt {
+		onAccount = settle
+	}
+	client := s.visit(a, onClient, score.Client)
+	s.visit(a, onNetwork, score.Network)
+	s.visit(a, onAccount, score.Account)
+	s.visit(a, onPair, score.Pair)
+	if success && a.account {
+		s.befriend(a, client.before)
+	}
+}
+
+// ForgetClient implements store.Forgetter.
+func (s *Store) ForgetClient(ctx context.Context, client netip.Prefix) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	key := s.hasher.Prefix('c', client)
+	s.shards[shardOf(key)].forget(key, score.Client, s.nowMillis(), s.lastRules())
+	return nil
+}
+
+// ForgetAccount implements store.Forgetter. The pairs and passwords are gone
+// from the file when it returns; if the file cannot be written they stay.
+func (s *Store) ForgetAccount(ctx context.Context, account string) (int, error) {
+	if s.closed.Load() {
+		return 0, store.ErrClosed
+	}
+	key := s.hasher.Account(account)
+	s.shards[shardOf(key)].forget(key, score.Account, s.nowMillis(), s.lastRules())
+	return s.notes.forget(ctx, key)
+}
