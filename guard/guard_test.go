@@ -44,6 +44,20 @@ func TestAGuesserMeetsTheTiersInOrder(t *testing.T) {
 	w.want(w.ask(w.attempt(home, bob, "x")), Pass, RuleNone)
 }
 
+func TestASlowBurstGetsNoGuessMore(t *testing.T) {
+	w := newWorld(t, nil)
+	verified := 0
+	for i := range 40 {
+		if w.fail(bot, alice, fmt.Sprint("guess", i)).Action != Refuse {
+			verified++
+		}
+		w.Advance(5 * time.Second)
+	}
+	if verified != 10 {
+		t.Errorf("%d guesses verified within minutes", verified)
+	}
+}
+
 func TestTheDelayGrowsWithTheScore(t *testing.T) {
 	w := newWorld(t, nil)
 	var last time.Duration

@@ -25,11 +25,11 @@ func (r *Rules) judge(st *store.Standing, q question) (Action, Rule) {
 	// far as naming one: its own accounts pass the client's refusal.
 	spared := !q.login && st.FamiliarAccounts > 0
 	switch s := &r.score; {
-	case q.client && !spared && over(st.Client, s.Client.Refuse):
+	case q.client && !spared && s.Refuses(score.Client, st.Client.Score):
 		return Refuse, RuleClientScore
-	case q.client && !spared && over(st.Network, s.Network.Refuse):
+	case q.client && !spared && s.Refuses(score.Network, st.Network.Score):
 		return Refuse, RuleNetworkScore
-	case q.account && q.secret == score.Sure && st.Known != 1 && over(st.Account, s.Account.Refuse):
+	case q.account && q.secret == score.Sure && st.Known != 1 && s.Refuses(score.Account, st.Account.Score):
 		return Refuse, RuleAccountScore
 	case st.Full:
 		return Refuse, RuleInFlight
@@ -48,14 +48,14 @@ func (r *Rules) judge(st *store.Standing, q question) (Action, Rule) {
 // own failures count. The latest right password is let through in any case, or
 // somebody else's guessing in the same network could lock the owner out.
 func (r *Rules) judgeFamiliar(st *store.Standing) (Action, Rule) {
-	switch s := &r.score.Pair; {
+	switch {
 	case st.Known == 1:
 		return Pass, RuleNone
-	case over(st.Pair, s.Refuse):
+	case r.score.Refuses(score.Pair, st.Pair.Score):
 		return Refuse, RulePairScore
 	case st.Full:
 		return Refuse, RuleInFlight
-	case over(st.Pair, s.Tarpit):
+	case over(st.Pair, r.score.Pair.Tarpit):
 		return Tarpit, RulePairScore
 	}
 	return Pass, RuleNone

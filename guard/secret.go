@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"strconv"
 
 	"github.com/dchest/siphash"
 
@@ -77,9 +78,14 @@ func (h hasher) token(account, hash string, kind score.Secret) uint32 {
 		return 0
 	case score.Rotates:
 		return uint32(h.text('r', account))
-	default:
-		return uint32(h.text('a', account) ^ bits.RotateLeft64(h.text('h', hash), 17))
 	}
+	mask := h.text('a', account)
+	// Dovecot's hash has 12 bits. Masked instead of hashed again, different
+	// hashes stay different in the 12 bits that a ring keeps.
+	if n, err := strconv.ParseUint(hash, 16, 32); err == nil && len(hash) <= 8 {
+		return uint32(mask) ^ uint32(n)
+	}
+	return uint32(mask ^ bits.RotateLeft64(h.text('h', hash), 17))
 }
 
 // guess names an attempt, so that both questions about it share a place. An

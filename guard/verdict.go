@@ -96,7 +96,7 @@ func (v *Verdict) scoreReason(who string, r score.Reading, k score.Kind, distinc
 	tiers := v.rules.score.Tiers(k)
 	limit := "tarpitted from " + points(tiers.Tarpit)
 	if v.Would == Refuse {
-		limit = "refused from " + points(tiers.Refuse)
+		limit = "no room for another guess below " + points(tiers.Refuse)
 	}
 	return fmt.Sprintf("%s has %s points (%s), %d %s", who, points(r.Score), limit, r.Distinct, distinct)
 }

@@ -65,6 +65,7 @@ type world struct {
 	logs     *observer.ObservedLogs
 	session  int
 	markers  int
+	hashes   map[string]int
 	metrics  *prometheus.Registry
 	sessions bool // every attempt is a session of its own
 }
@@ -86,7 +87,7 @@ func worldOf(t *testing.T, c Config, enforce bool) *world {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	w := &world{T: t, clock: &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}, logs: logs, sessions: true, metrics: prometheus.NewRegistry()}
+	w := &world{T: t, clock: &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}, logs: logs, sessions: true, hashes: map[string]int{}, metrics: prometheus.NewRegistry()}
 	w.store, err = memory.Open(memory.Config{Subjects: 100_000, Bans: 10_000, Familiar: 10_000}, memory.Options{Now: w.Now, Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
@@ -122,12 +123,22 @@ func (w *world) attempt(client, login, password string) Attempt {
 	w.session++
 	a := Attempt{
 		Face: Dovecot, Service: "imap", Client: netip.MustParseAddr(client), Login: login,
-		Hash: fmt.Sprintf("%x", password), Mechanism: "PLAIN",
+		Hash: w.hash(password), Mechanism: "PLAIN",
 	}
 	if w.sessions {
 		a.Session = fmt.Sprint("session-", w.session)
 	}
 	return a
+}
+
+// hash is a hash like Dovecot's, of 12 bits, but one that never collides.
+func (w *world) hash(password string) string {
+	n, ok := w.hashes[password]
+	if !ok {
+		n = len(w.hashes)
+		w.hashes[password] = n
+	}
+	return fmt.Sprintf("%04x", n%4096)
 }
 
 // ask asks about an attempt.

@@ -43,21 +43,21 @@ func (s *Subject) lapse(now int64, k Kind, r *Rules) {
 }
 
 // Reserve takes a place for an attempt that may add points, if it fits: that is
-// while the score and the points in flight are below the refuse score. An
+// while the score and the points in flight leave room for one more failed login
+// below the refuse score. An
 // attempt that can add nothing takes no place, and neither does a second
 // question about an attempt in flight. It tells whether the attempt may go on
 // as far as this subject is concerned, and whether a place was taken. Touch
 // comes before.
 func (s *Subject) Reserve(k Kind, e Event, counts bool, r *Rules) (fits, taken bool) {
-	refuse := r.Tiers(k).Refuse
-	if refuse == 0 {
+	if r.Tiers(k).Refuse == 0 {
 		return true, false
 	}
 	points := s.worst(k, e, r)
 	if s.holds(e) || points == 0 {
-		return s.Score < refuse, false
+		return !r.Refuses(k, s.Score), false
 	}
-	if s.Score+s.inFlight() >= refuse || len(s.Places) >= MaxPlaces {
+	if r.Refuses(k, s.Score+s.inFlight()) || len(s.Places) >= MaxPlaces {
 		return false, false
 	}
 	s.Places = append(s.Places, Place{
@@ -86,7 +86,7 @@ func (s *Subject) worst(k Kind, e Event, r *Rules) Milli {
 			e.Outcome = Failure
 		}
 	}
-	points, _ := s.weigh(k, e, r)
+	points, _ := s.weigh(k, e, e.Secret == None, r)
 	return points
 }
 

@@ -60,8 +60,8 @@ const (
 	Rotates               // a token mechanism (XOAUTH2): counts once for each client and account
 )
 
-// Tiers are the scores from which a subject is tarpitted, refused, banned.
-// Zero switches a tier off.
+// Tiers are the scores from which a subject is tarpitted and banned, and the one
+// that refusals keep it from passing. Zero switches a tier off.
 type Tiers struct {
 	Tarpit, Refuse, Ban Milli
 }
@@ -104,6 +104,14 @@ func (r *Rules) Tiers(k Kind) Tiers {
 	default:
 		return r.Pair
 	}
+}
+
+// Refuses tells whether a score leaves no room for one more failed login below
+// the refuse score: with a refuse score of ten points, ten guesses pass and not
+// one more, however little the first of them have decayed.
+func (r *Rules) Refuses(k Kind, s Milli) bool {
+	refuse := r.Tiers(k).Refuse
+	return refuse > 0 && s+r.Failure > refuse
 }
 
 // points is what a new guess with this outcome adds to a subject of a kind,

@@ -57,7 +57,9 @@ func (s *Subject) Empty() bool {
 // forgives by calling Forgive, because what is forgiven is not the same for
 // every kind of subject.
 func (s *Subject) Record(k Kind, e Event, r *Rules) Milli {
-	s.Settle(e)
+	// Without a secret the ring tells only whether the same report came twice.
+	// One that settles a place has not come before.
+	fresh := s.Settle(e) && e.Secret == None
 	if r.Tiers(k).Ceiling() == 0 {
 		return 0
 	}
@@ -70,14 +72,14 @@ func (s *Subject) Record(k Kind, e Event, r *Rules) Milli {
 		// Attempts that one event stands for have no tokens: each is a new guess.
 		one := e
 		one.Entry = MakeEntry(e.Entry.Member(), uint32(e.Entry)+uint32(i))
-		s.count(k, one, r)
+		s.count(k, one, fresh, r)
 	}
 	return max(0, s.Score-before) // a reload may have lowered the ceiling
 }
 
 // count adds one attempt.
-func (s *Subject) count(k Kind, e Event, r *Rules) {
-	points, repeat := s.weigh(k, e, r)
+func (s *Subject) count(k Kind, e Event, fresh bool, r *Rules) {
+	points, repeat := s.weigh(k, e, fresh, r)
 	if points == 0 {
 		if repeat && e.Secret == Unsure {
 			s.repeat(e.At, r)
@@ -90,13 +92,15 @@ func (s *Subject) count(k Kind, e Event, r *Rules) {
 	}
 }
 
-// weigh is what an attempt adds, and whether the same guess stands in the ring.
-func (s *Subject) weigh(k Kind, e Event, r *Rules) (points Milli, repeat bool) {
+// weigh is what an attempt adds, and whether the same guess stands in the ring,
+// which a fresh one does not, whatever its short hash says.
+func (s *Subject) weigh(k Kind, e Event, fresh bool, r *Rules) (points Milli, repeat bool) {
 	points = r.points(k, e.Outcome)
 	if points == 0 || e.Known {
 		return 0, false
 	}
 	repeat, member := s.find(e.Entry)
+	repeat = repeat && !fresh
 	if repeat {
 		if e.Secret == Unsure && s.Repeats+Point > Milli(r.FreeRepeats)*Point {
 			return r.Failure, true

@@ -42,7 +42,7 @@ type Op struct {
 	Token           uint32       // keyed hash of what was guessed; means nothing where Secret is None
 	Secret          score.Secret // how much Token tells
 	Guess           uint64       // client, account, secret and session: both questions share a place; 0: cannot be told
-	LapseCounts     bool         // a place that nobody reports counts as a failure
+	LapseCounts     bool         // a place that nobody reports counts as a failure, unless the pair is familiar
 	Outcome         score.Outcome
 	Count           int // attempts that a Record stands for; below 1 is 1
 	Rules           *score.Rules
@@ -76,7 +76,13 @@ type Scores interface {
 	// a familiar pair, on the pair instead of account and network. A Success
 	// forgives what the client owes on the account (on client, account and
 	// pair), stores a Sure token among the account's right ones, and makes the
-	// pair familiar if the client was below its tarpit score.
+	// pair familiar if the client was below its tarpit score. An account that is
+	// exempt has its place settled and is left alone otherwise.
+	//
+	// Subjects change where a place is taken or freed and where they are recorded.
+	// To be looked at, or asked for a place in vain, moves no subject's clock, so
+	// that scores do not depend on how often somebody asks. A subject that is
+	// empty then is dropped.
 	Do(ctx context.Context, ops []Op, out []Standing) error
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,4 +151,56 @@ func TestNoAllocations(t *testing.T) {
 			}
 		})
 	}
+}
+
+// BenchmarkOpen opens a file with 100,000 bans and gives a watcher all of them.
+func BenchmarkOpen(b *testing.B) {
+	cfg := Config{Subjects: 100_000, Bans: 1_000_000, Familiar: 1000}
+	opts := Options{Path: b.TempDir() + "/state.db"}
+	s := open(b, cfg, opts)
+	d := s.ledger.newDraft()
+	for n := range 100_000 {
+		client, _ := attacker(n)
+		d.put(store.Entry{
+			Kind: store.AutomaticBan, Prefix: client, Reason: "20 points for guessing passwords", Rule: "client", By: "mx1",
+			Ladder: store.Ladder{First: time.Hour, Max: 24 * time.Hour, Forget: 24 * time.Hour},
+		})
+	}
+	if err := d.save(); err != nil {
+		b.Fatal(err)
+	}
+	closeStore(b, s)
+	for b.Loop() {
+		s, err := Open(cfg, opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		_ = s.Watch(context.Background(), func(e store.Event) error {
+			n++
+			if e.Kind == store.Synced {
+				return context.Canceled
+			}
+			return nil
+		})
+		if n != 100_002 {
+			b.Fatalf("%d events", n)
+		}
+		closeStore(b, s)
+	}
+}
+
+// BenchmarkPut puts bans that are on disk when Put returns, from many at once.
+func BenchmarkPut(b *testing.B) {
+	s := open(b, Config{Subjects: 100_000, Bans: 10_000_000, Familiar: 1000}, Options{Path: b.TempDir() + "/state.db"})
+	var next atomic.Int64
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			client, _ := attacker(int(next.Add(1)))
+			if _, err := s.Put(context.Background(), store.Entry{Kind: store.OperatorBan, Prefix: client}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -168,7 +168,7 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-var errPanic = errors.New("reading it panicked")
+var errPanic = errors.New("bbolt panicked")
 
 // update carries out a durable transaction.
 func (f *file) update(fn func(tx *bbolt.Tx) error) error {

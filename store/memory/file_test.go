@@ -129,7 +129,7 @@ func TestTruncatedFileIsSetAside(t *testing.T) {
 // A garbled file is set aside, or loses only what was garbled; it never stops
 // the store from being opened and written, and nobody is banned by mistake.
 func TestGarbledFile(t *testing.T) {
-	whole := filled(t, 200)
+	whole := filled(t, 1000)
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		b := append([]byte(nil), whole...)

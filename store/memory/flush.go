@@ -3,7 +3,7 @@ package memory
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -32,12 +32,14 @@ func (s *Store) flushLoop() {
 // never waits for more than one of them.
 func (s *Store) flush() error {
 	began := time.Now()
-	var all error
+	defer func() { s.meters.flush.Observe(time.Since(began).Seconds()) }()
 	for i := range s.shards {
-		all = errors.Join(all, s.flushShard(i))
+		// What fails for one shard would fail for the next.
+		if err := s.flushShard(i); err != nil {
+			return fmt.Errorf("writing scores: %w", err)
+		}
 	}
-	s.meters.flush.Observe(time.Since(began).Seconds())
-	return all
+	return nil
 }
 
 func (s *Store) flushShard(i int) error {

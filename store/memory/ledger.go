@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
 )
 
@@ -18,7 +19,7 @@ type entryKey struct {
 
 func keyOf(e *store.Entry) entryKey { return entryKey{e.Kind, e.Prefix, e.Account} }
 
-// record of how often something was banned automatically.
+// history is how often something was banned automatically.
 type history struct {
 	times  int
 	forget int64 // Unix milliseconds; from then on it counts for nothing
@@ -76,7 +77,7 @@ func (s *Store) Put(ctx context.Context, e store.Entry) (store.Entry, error) {
 	if a.err == nil && a.entry.Kind == store.AutomaticBan && !a.entry.Observed && a.entry.Prefix.IsValid() {
 		// The score says why it was banned; the ring has done its work.
 		key := s.hasher.Prefix('c', a.entry.Prefix)
-		s.shards[shardOf(key)].freeRing(key, 0, s.nowMillis(), s.lastRules())
+		s.shards[shardOf(key)].freeRing(key, score.Client, s.nowMillis(), s.lastRules())
 	}
 	return a.entry, a.err
 }

@@ -91,6 +91,8 @@ type Store struct {
 	err     error         // what Close returns, once ended is closed
 }
 
+var _ store.Store = (*Store)(nil)
+
 // Open opens the store, and its file if it has one. It returns an error that
 // wraps ErrLocked if another process has the file open. A file that cannot be
 // used is set aside and is no error.
@@ -163,8 +165,8 @@ func (s *Store) end() {
 
 func (s *Store) nowMillis() int64 { return max(s.options.Now().UnixMilli(), 0) }
 
-// lastRules are the latest rules, or such as forget quickly before there were
-// any operations.
+// lastRules are the latest rules, or before any operation such as suffice to
+// weigh subjects against each other.
 func (s *Store) lastRules() *score.Rules {
 	if r := s.rules.Load(); r != nil {
 		return r

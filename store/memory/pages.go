@@ -30,6 +30,8 @@ const (
 	leafPage     = 0x02
 	freelistPage = 0x10
 
+	bucketLeaf = 0x01 // an element's flag: its value is a bucket
+
 	maxDepth = 64 // of pages and buckets inside each other
 )
 
@@ -60,7 +62,7 @@ func checkPages(f *os.File) error {
 	}
 	c.seen = make([]bool, meta.end)
 	c.seen[0], c.seen[1] = true, true
-	if err := c.tree(meta.root, 0); err != nil {
+	if err := c.tree(meta.root, span{}, 0); err != nil {
 		return err
 	}
 	return c.freelist(meta.freelist)
@@ -132,8 +134,15 @@ func (c *pageCheck) read(id uint64) ([]byte, error) {
 	return page, err
 }
 
+// span is what the keys of a page are held to: bbolt looks for a page under
+// its first key, and may write a page twice that it finds under another.
+type span struct {
+	first []byte // nil: any, of a bucket's root
+	end   []byte // nil: open
+}
+
 // tree checks a page and all below it.
-func (c *pageCheck) tree(id uint64, depth int) error {
+func (c *pageCheck) tree(id uint64, keys span, depth int) error {
 	page, err := c.read(id)
 	if err != nil {
 		return err
@@ -142,63 +151,73 @@ func (c *pageCheck) tree(id uint64, depth int) error {
 	case depth > maxDepth:
 		return fmt.Errorf("%w: page %d lies too deep", errPages, id)
 	case flags == branchPage:
-		return c.branch(page, depth)
+		return c.branch(page, keys, depth)
 	case flags == leafPage:
-		return c.leaf(page, depth)
+		return c.leaf(page, keys, depth)
 	default:
 		return fmt.Errorf("%w: page %d is of kind %#x", errPages, id, flags)
 	}
 }
 
-func (c *pageCheck) branch(page []byte, depth int) error {
-	count, order := int(binary.NativeEndian.Uint16(page[10:])), binary.NativeEndian
-	if count == 0 {
-		return fmt.Errorf("%w: an empty branch", errPages)
+// elements returns the keys and values of a page. Branches and leaves differ in
+// where an element says its place and the sizes of its key and value.
+func elements(page []byte, keys span, sizes func(element []byte) (pos, key, value uint32)) (names, values [][]byte, err error) {
+	count := int(binary.NativeEndian.Uint16(page[10:]))
+	if pageHeader+16*count > len(page) || count == 0 && keys.first != nil {
+		return nil, nil, fmt.Errorf("%w: a page of %d elements", errPages, count)
 	}
-	var before []byte
 	for i := range count {
 		at := pageHeader + 16*i
-		if at+16 > len(page) {
-			return fmt.Errorf("%w: a branch too long", errPages)
+		pos, keySize, valueSize := sizes(page[at : at+16])
+		from := int64(at) + int64(pos)
+		middle, to := from+int64(keySize), from+int64(keySize)+int64(valueSize)
+		if to > int64(len(page)) || keySize == 0 {
+			return nil, nil, fmt.Errorf("%w: an element reaches beyond its page", errPages)
 		}
-		key, err := cut(page, at, order.Uint32(page[at:]), order.Uint32(page[at+4:]))
-		if err != nil || i > 0 && bytes.Compare(before, key) >= 0 {
-			return fmt.Errorf("%w: keys out of order", errPages)
+		name := page[from:middle]
+		if i == 0 && keys.first != nil && !bytes.Equal(name, keys.first) ||
+			i > 0 && bytes.Compare(names[i-1], name) >= 0 ||
+			keys.end != nil && bytes.Compare(name, keys.end) >= 0 {
+			return nil, nil, fmt.Errorf("%w: keys out of order", errPages)
 		}
-		before = key
-		if err := c.tree(order.Uint64(page[at+8:]), depth+1); err != nil {
-			return err
-		}
+		names, values = append(names, name), append(values, page[middle:to])
 	}
-	return nil
+	return names, values, nil
 }
 
-func (c *pageCheck) leaf(page []byte, depth int) error {
-	count, order := int(binary.NativeEndian.Uint16(page[10:])), binary.NativeEndian
-	var before []byte
-	for i := range count {
-		at := pageHeader + 16*i
-		if at+16 > len(page) {
-			return fmt.Errorf("%w: a leaf too long", errPages)
+func (c *pageCheck) branch(page []byte, keys span, depth int) error {
+	order := binary.NativeEndian
+	names, _, err := elements(page, keys, func(e []byte) (pos, key, value uint32) {
+		return order.Uint32(e), order.Uint32(e[4:]), 0
+	})
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("%w: an empty branch", errPages)
+	}
+	for i := 0; i < len(names) && err == nil; i++ {
+		below := span{first: names[i], end: keys.end}
+		if i+1 < len(names) {
+			below.end = names[i+1]
 		}
-		flags, pos := order.Uint32(page[at:]), order.Uint32(page[at+4:])
-		keySize, valueSize := order.Uint32(page[at+8:]), order.Uint32(page[at+12:])
-		both, err := cut(page, at, pos, keySize, valueSize)
-		if err != nil {
-			return err
-		}
-		key, value := both[:keySize], both[keySize:]
-		if i > 0 && bytes.Compare(before, key) >= 0 {
-			return fmt.Errorf("%w: keys out of order", errPages)
-		}
-		before = key
-		if flags&1 != 0 {
-			if err := c.bucket(value, depth+1); err != nil {
-				return err
-			}
+		err = c.tree(order.Uint64(page[pageHeader+16*i+8:]), below, depth+1)
+	}
+	return err
+}
+
+func (c *pageCheck) leaf(page []byte, keys span, depth int) error {
+	order := binary.NativeEndian
+	_, values, err := elements(page, keys, func(e []byte) (pos, key, value uint32) {
+		return order.Uint32(e[4:]), order.Uint32(e[8:]), order.Uint32(e[12:])
+	})
+	for i := 0; i < len(values) && err == nil; i++ {
+		switch flags := order.Uint32(page[pageHeader+16*i:]); flags {
+		case 0:
+		case bucketLeaf:
+			err = c.bucket(values[i], depth+1)
+		default:
+			err = fmt.Errorf("%w: an element of kind %#x", errPages, flags)
 		}
 	}
-	return nil
+	return err
 }
 
 // bucket checks a bucket, which has a root page or, if small, lies inline.
@@ -207,26 +226,13 @@ func (c *pageCheck) bucket(value []byte, depth int) error {
 		return fmt.Errorf("%w: a torn bucket", errPages)
 	}
 	if root := binary.NativeEndian.Uint64(value); root != 0 {
-		return c.tree(root, depth)
+		return c.tree(root, span{}, depth)
 	}
 	inline := value[16:]
 	if len(inline) < pageHeader || binary.NativeEndian.Uint16(inline[8:]) != leafPage {
 		return fmt.Errorf("%w: a torn bucket", errPages)
 	}
-	return c.leaf(inline, depth)
-}
-
-// cut returns what an element at a place refers to, by its distance from there
-// and its sizes.
-func cut(page []byte, at int, pos uint32, sizes ...uint32) ([]byte, error) {
-	from, to := int64(at)+int64(pos), int64(at)+int64(pos)
-	for _, n := range sizes {
-		to += int64(n)
-	}
-	if to > int64(len(page)) {
-		return nil, fmt.Errorf("%w: an element reaches beyond its page", errPages)
-	}
-	return page[from:to], nil
+	return c.leaf(inline, span{}, depth)
 }
 
 // freelist checks that no page in use is listed as free.

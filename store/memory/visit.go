@@ -51,7 +51,7 @@ func (s *shard) do(v *visit) sight {
 	switch v.deed {
 	case reserve:
 		out.fits, out.taken = sub.Reserve(v.kind, v.event, v.counts, v.rules)
-		out.full = !out.fits && sub.Score < v.rules.Tiers(v.kind).Refuse
+		out.full = !out.fits && !v.rules.Refuses(v.kind, sub.Score)
 		changed = out.taken
 	case giveBack:
 		changed = s.giveBack(&v.event)

@@ -12,9 +12,9 @@ import (
 
 // passed tells whether a reserve lets the attempt go on to verification.
 func passed(h *harness, s store.Standing) bool {
-	return !s.Full && s.Client.Score < h.rules.Client.Refuse &&
-		(s.Familiar || s.Known == 1 || s.Account.Score < h.rules.Account.Refuse) &&
-		(!s.Familiar || s.Known == 1 || s.Pair.Score < h.rules.Pair.Refuse)
+	return !s.Full && !h.rules.Refuses(score.Client, s.Client.Score) &&
+		(s.Familiar || s.Known == 1 || !h.rules.Refuses(score.Account, s.Account.Score)) &&
+		(!s.Familiar || s.Known == 1 || !h.rules.Refuses(score.Pair, s.Pair.Score))
 }
 
 // attack makes many attempts at the same time, asks again where the places were

@@ -19,6 +19,7 @@ const (
 // One guesser, one protocol after the other: delayed, refused before his
 // password is verified, hung up on, banned.
 func TestAGuesserIsStopped(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for name, by := range map[string]struct {
 		login        lab.Login
@@ -58,13 +59,15 @@ func TestAGuesserIsStopped(t *testing.T) {
 }
 
 func TestOffendersAreDelayed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "--set", "rules.tarpit.max=3s", "--set", "rules.tarpit.max_smtp=3s")
 	for name, by := range map[string]struct {
 		login        lab.Login
 		client, user string
 	}{"IMAP": {s.imap, "203.0.113.1", alice}, "SMTP": {s.smtp, "203.0.113.2", bob}} {
-		for i := range 4 {
-			s.login(by.login, by.client, by.user, fmt.Sprint("guess", i))
+		fours := wrong(by.user, by.client, 4)
+		for i := range fours {
+			s.login(by.login, by.client, by.user, fours[i])
 		}
 		r := s.mustEnter(by.login, by.client, by.user)
 		if r.Took < time.Second || r.Took > 9*time.Second {
@@ -79,14 +82,16 @@ func TestOffendersAreDelayed(t *testing.T) {
 // Guesses made at the same time cannot all pass a score that none has raised
 // yet.
 func TestParallelGuessesAreTheBudget(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	const connections, each = 24, 8
 	var wg sync.WaitGroup
+	passwords := wrong(alice, bot, connections*each)
 	for c := range connections {
 		wg.Go(func() {
 			by := []lab.Login{s.imap, s.pop3, s.smtp}[c%3]
-			for i := range each {
-				r, err := by(netip.MustParseAddr(bot), alice, fmt.Sprintf("guess %d of %d", i, c))
+			for _, password := range passwords[c*each : (c+1)*each] {
+				r, err := by(netip.MustParseAddr(bot), alice, password)
 				if err == nil && r.Accepted {
 					t.Error("a guess was accepted")
 				}
@@ -100,6 +105,7 @@ func TestParallelGuessesAreTheBudget(t *testing.T) {
 }
 
 func TestChallengeMechanismsAreGuardedToo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for m, client := range map[lab.Mechanism]string{lab.CRAMMD5: "203.0.113.1", lab.SCRAMSHA256: "203.0.113.2"} {
 		user := map[lab.Mechanism]string{lab.CRAMMD5: alice, lab.SCRAMSHA256: bob}[m]
@@ -110,6 +116,7 @@ func TestChallengeMechanismsAreGuardedToo(t *testing.T) {
 }
 
 func TestABanSurvivesKill9(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.mustEnter(s.imap, home, alice)
 	s.ban(bot, bob)
@@ -125,6 +132,7 @@ func TestABanSurvivesKill9(t *testing.T) {
 }
 
 func TestOnTheMXMailGoesOnForBannedClients(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.ban(bot, bob)
 	m, _, err := lab.DialSMTP(s.postfix.MX, nil)
@@ -144,6 +152,7 @@ func TestOnTheMXMailGoesOnForBannedClients(t *testing.T) {
 }
 
 func TestObserveRefusesNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "--set", "mode=observe", "--enforce=false")
 	if n := s.guess(s.imap, bot, alice, 25); n != 25 {
 		t.Errorf("%d of 25 guesses were verified", n)
@@ -154,6 +163,7 @@ func TestObserveRefusesNothing(t *testing.T) {
 }
 
 func TestPostfixAsksOverAUnixSocket(t *testing.T) {
+	t.Parallel()
 	lab.Require(t)
 	s := &site{T: t, bin: lab.Build(t), state: t.TempDir()}
 	s.dovecotAddr = fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t))
