@@ -10,11 +10,18 @@ import (
 	"github.com/saslguard/saslguard/store"
 )
 
-// passed tells whether a reserve lets the attempt go on to verification.
+// passed tells whether a reserve lets the attempt go on to verification. A
+// familiar pair passes its client's refusal, within a budget of its own.
 func passed(h *harness, s store.Standing) bool {
-	return !s.Full && !h.rules.Refuses(score.Client, s.Client.Score) &&
-		(s.Familiar || s.Known == 1 || !h.rules.Refuses(score.Account, s.Account.Score)) &&
-		(!s.Familiar || s.Known == 1 || !h.rules.Refuses(score.Pair, s.Pair.Score))
+	switch {
+	case s.Full:
+		return false
+	case s.Familiar:
+		return s.Known == 1 || !h.rules.Refuses(score.Pair, s.Pair.Score)
+	default:
+		return !h.rules.Refuses(score.Client, s.Client.Score) &&
+			(s.Known == 1 || !h.rules.Refuses(score.Account, s.Account.Score))
+	}
 }
 
 // attack makes many attempts at the same time, asks again where the places were

@@ -69,7 +69,7 @@ func Rules() *score.Rules {
 	}
 }
 
-// harness is one test's store, rules, and helpers that fail the test.
+// harness is one test: its store, its rules, and the means to fail it.
 type harness struct {
 	*testing.T
 	Fixture
