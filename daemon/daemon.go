@@ -106,13 +106,17 @@ func (d *Daemon) openStore() error {
 	default:
 		d.log.Warn("nothing is kept on disk: bans, scores and familiar clients end with this process", zap.Error(err))
 	}
-	d.store, err = memory.Open(d.config.Store, memory.Options{
+	st, err := memory.Open(d.config.Store, memory.Options{
 		Path: d.state, Logger: d.log.Named("store"), Registerer: d.metrics,
 	})
 	if errors.Is(err, memory.ErrLocked) {
 		return fmt.Errorf("%w; is saslguard running already? Another one needs a state_directory of its own", err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	d.store = st
+	return nil
 }
 
 func (d *Daemon) makeGuard() error {

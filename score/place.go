@@ -32,9 +32,10 @@ func (s *Subject) lapse(now int64, k Kind, r *Rules) {
 		case p.Until > now:
 			kept = append(kept, p)
 		case p.Counts:
-			s.decay(p.Until, r)
-			s.add(p.Points, p.Until, k, r)
+			// The same wrong password may have been reported by another session.
 			if known, _ := s.find(p.Entry); !known {
+				s.decay(p.Until, r)
+				s.add(p.Points, p.Until, k, r)
 				s.push(p.Entry)
 			}
 		}
@@ -87,7 +88,20 @@ func (s *Subject) worst(k Kind, e Event, r *Rules) Milli {
 		}
 	}
 	points, _ := s.weigh(k, e, e.Secret == None, r)
+	if points > 0 && k == Client && len(s.Ring) == 0 && s.another(e.Entry.Member()) {
+		points += r.FurtherAccount // whichever is reported first, this or that one is a further account
+	}
 	return points
+}
+
+// another tells whether an attempt at another account is in flight.
+func (s *Subject) another(member uint32) bool {
+	for _, p := range s.Places {
+		if p.Entry.Member() != member {
+			return true
+		}
+	}
+	return false
 }
 
 // Settle frees the place of a reported attempt and tells whether there was one.

@@ -309,6 +309,28 @@ func TestReserve(t *testing.T) {
 	})
 }
 
+func TestParallelGuessesAtManyAccountsAreTheBudgetToo(t *testing.T) {
+	r := testRules()
+	r.UnknownAccount, r.FurtherAccount = 0, 3*Point
+	var s Subject
+	var passed []Event
+	for i := range uint32(20) {
+		e := event(0, i, i)
+		q := e
+		q.Outcome = Unknown
+		if fits, _ := s.Reserve(Client, q, true, r); fits {
+			passed = append(passed, e)
+		}
+	}
+	reserved := s.inFlight()
+	for _, e := range passed {
+		s.Record(Client, e, r)
+	}
+	if s.Score > reserved || len(s.Places) != 0 {
+		t.Errorf("%d guesses added %d, and reserved %d", len(passed), s.Score, reserved)
+	}
+}
+
 func TestLapse(t *testing.T) {
 	r := testRules()
 	q := Event{At: 1000, Entry: MakeEntry(1, 1), Secret: Sure, Guess: 5, Familiar: true}

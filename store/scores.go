@@ -76,8 +76,9 @@ type Scores interface {
 	// a familiar pair, on the pair instead of account and network. A Success
 	// forgives what the client owes on the account (on client, account and
 	// pair), stores a Sure token among the account's right ones, and makes the
-	// pair familiar if the client was below its tarpit score. An account that is
-	// exempt has its place settled and is left alone otherwise.
+	// pair familiar if the client was below its tarpit score; one that is familiar
+	// stays so for longer in any case. An account that is exempt has its place
+	// settled and is left alone otherwise.
 	//
 	// Subjects change where a place is taken or freed and where they are recorded.
 	// To be looked at, or asked for a place in vain, moves no subject's clock, so

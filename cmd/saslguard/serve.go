@@ -45,7 +45,6 @@ one goes on), SIGTERM and SIGINT stop after the requests in flight are answered.
 	f.StringSliceVar(&s.dovecot, "dovecot", nil, "where Dovecot asks: `host:port` or unix:/path")
 	f.StringVar(&s.state, "state", "", "`directory` for bans, scores and familiar clients")
 	f.StringVar(&s.level, "log-level", "", "debug, info, warn or error")
-	c.MarkFlagsMutuallyExclusive("enforce", "observe")
 	return c
 }
 
@@ -65,6 +64,9 @@ func (s *serve) load() (*configs.Config, error) {
 		if value != "" {
 			over = append(over, configs.Override{Flag: flag, Key: key, Value: value})
 		}
+	}
+	if s.enforce && s.observe {
+		return nil, usageError{errors.New("--enforce and --observe exclude each other")}
 	}
 	if s.enforce {
 		add("--enforce", "mode", configs.Enforce)

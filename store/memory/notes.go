@@ -47,12 +47,14 @@ type notes struct {
 	part       int // that is swept next
 }
 
-// befriend notes what a success taught: that the pair is familiar, if the
-// client owed less than its tarpit score, and which password is right.
+// befriend notes what a success taught: that the pair is familiar, if it is
+// already or the client owed less than its tarpit score, and which password is
+// right.
 func (s *Store) befriend(a *attempt, owed score.Milli) {
 	r, seconds := a.op.Rules, a.now/1000
 	n := note{pair: pairKey{a.marks.Account, a.marks.Network}}
-	if a.network && r.FamiliarFor > 0 && (r.Client.Tarpit == 0 || owed < r.Client.Tarpit) {
+	good := a.out.Familiar || r.Client.Tarpit == 0 || owed < r.Client.Tarpit
+	if a.network && r.FamiliarFor > 0 && good {
 		until := (a.now + r.FamiliarFor) / 1000
 		if !a.out.Familiar || until-a.until >= refreshAfter(r.FamiliarFor) {
 			n.until = uint32(until)

@@ -31,6 +31,17 @@ var familiarTests = map[string]func(*harness){
 			return h.look(neighbour(1), alice, none).Familiar
 		}(), true)
 	},
+	"a friend stays one although its client is over the tarpit score": func(h *harness) {
+		h.befriend(client(1), alice, password(1))
+		h.Advance(20 * aDay)
+		for i := range 5 {
+			h.record(score.Failure, client(1), bob, password(i))
+		}
+		h.record(score.Success, client(1), alice, password(1))
+		time.Sleep(300 * time.Millisecond) // nothing tells when it is kept
+		h.Advance(20 * aDay)
+		same(h, "familiar", h.look(client(1), alice, none).Familiar, true)
+	},
 	"a client over its tarpit score makes no friends": func(h *harness) {
 		for i := range 3 {
 			h.record(score.Failure, client(1), alice, password(i))
