@@ -83,8 +83,8 @@ func stopped(t *testing.T, p *lab.Process) {
 	case <-time.After(15 * time.Second):
 		t.Fatal("SIGTERM does not end it")
 	}
-	if p.ExitCode() != 0 || !strings.Contains(p.Output(), `"msg":"stopped"`) {
-		t.Errorf("exit code %d", p.ExitCode())
+	if _, err := p.WaitLine(`"msg":"stopped"`, 5*time.Second); err != nil || p.ExitCode() != 0 {
+		t.Errorf("exit code %d, %v", p.ExitCode(), err)
 	}
 }
 
