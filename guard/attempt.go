@@ -23,6 +23,7 @@ type Attempt struct {
 	HashChecked bool          // whether Hash stands for no password was looked at
 	Session     string        // tells sessions apart; "": it cannot
 	Stale       bool          // the asker no longer waits for the answer
+	Delayed     bool          // it was delayed when it was asked about before; once is enough
 	Outcome     score.Outcome // Unknown: a question
 	Count       int           // attempts that a report stands for; below 1 is 1
 }

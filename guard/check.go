@@ -143,6 +143,10 @@ func (g *Guard) execute(v *Verdict, a *Attempt, who *identity) {
 	r := v.rules
 	if v.Would == Tarpit {
 		v.Delay = r.delay(&v.Standing, v.Rule, smtpService(a.Service))
+		if a.Delayed {
+			v.Would, v.Rule, v.Delay = Pass, RuleNone, 0
+			return
+		}
 		if r.enforce && !g.tarpits.hold(a.Face, who.client, v.Delay, g.now(), r.tarpit) {
 			// As many are held as may be. Each holds a process of the mail server:
 			// the attempt passes undelayed rather than starve the others.

@@ -7,24 +7,6 @@ import (
 	"time"
 )
 
-// checkedConfig is a configuration without problems: the defaults.
-func checkedConfig() Config {
-	return Config{
-		HalfLife:     time.Hour,
-		Points:       PointsConfig{Failure: 1, UnknownAccount: 1, FurtherAccount: 1, FreeRepeats: 20},
-		Client:       ClientConfig{Tarpit: 3, Refuse: 10, Ban: 20, IPv4: 32, IPv6: 64},
-		Network:      NetworkConfig{Tarpit: 20, IPv4: 24, IPv6: 48},
-		Account:      AccountConfig{Tarpit: 10, Refuse: 20},
-		Familiar:     FamiliarConfig{For: 30 * day, Budget: 10, Office: 3},
-		Passwords:    PasswordsConfig{Remember: 3, For: 90 * day},
-		Tarpit:       TarpitConfig{Max: 5 * time.Second, MaxSMTP: 4 * time.Second, HeldPostfix: 20, HeldDovecot: 50, HeldClient: 2},
-		Waiting:      WaitingConfig{Max: 200 * time.Millisecond, HeldClient: 2, HeldHost: 16},
-		Ban:          BanConfig{First: time.Hour, Max: 30 * day, Forget: 60 * day},
-		Brake:        BrakeConfig{Networks: 10, Pause: 10 * time.Minute},
-		AllowClients: []string{"127.0.0.0/8", "::1/128"},
-	}
-}
-
 func TestConfigCheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Config)
@@ -71,7 +53,7 @@ func TestConfigCheck(t *testing.T) {
 		"zone":               {func(c *Config) { c.AllowClients = []string{"fe80::1%eth0"} }, "allow_clients[0]: \"fe80::1%eth0\" has a zone, which no client has; allowed is fe80::1"},
 		"host name":          {func(c *Config) { c.AllowClients = []string{"mail.example.org"} }, "allow_clients[0]: \"mail.example.org\" is neither an address nor a prefix"},
 	} {
-		config := checkedConfig()
+		config := testConfig()
 		c.change(&config)
 		var got []string
 		config.Check(func(key, text string) {

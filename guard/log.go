@@ -16,20 +16,26 @@ func (g *Guard) announce(v *Verdict, a *Attempt, who *identity) {
 	if v.Would == Pass {
 		return
 	}
-	message := "login refused"
-	switch {
-	case v.Would == Tarpit && v.Action == Pass:
-		message = "login would be delayed"
-	case v.Would == Tarpit:
-		message = "login delayed"
-	case v.Action == Pass:
-		message = "login would be refused"
-	}
-	if ce := g.log.Check(zap.InfoLevel, message); ce != nil {
+	if ce := g.log.Check(zap.InfoLevel, v.message()); ce != nil {
 		ce.Write(zap.Stringer("client", who.addr), zap.String("account", Printable(who.account)),
 			zap.Stringer("face", a.Face), zap.String("service", Printable(a.Service)),
 			zap.String("rule", string(v.Rule)), zap.String("reason", v.Reason()), zap.Duration("delay", v.Delay))
 	}
+}
+
+// message is what a verdict that does not pass is called in the log.
+func (v *Verdict) message() string {
+	switch {
+	case v.Action == Refuse:
+		return "login refused"
+	case v.Action == Tarpit:
+		return "login delayed"
+	case v.Would == Refuse:
+		return "login would be refused"
+	case v.rules.enforce:
+		return "login not delayed: as many are held as may be"
+	}
+	return "login would be delayed"
 }
 
 // complain logs an error. The logger is sampled, so that a store that is down

@@ -97,7 +97,7 @@ func (c *conn) answer(frame []byte, set *settings) action {
 // and only an operator's verdict can still stop it.
 func (c *conn) ask(set *settings) guard.Verdict {
 	r, a := &c.req, &c.attempt
-	*a = guard.Attempt{Face: guard.Postfix, Client: r.client}
+	*a = guard.Attempt{Face: guard.Postfix, Client: r.client, Delayed: c.slept.before(r)}
 	a.Scope, a.Service = set.place(r)
 	if len(r.username) > 0 {
 		if string(r.username) != c.login {

@@ -18,10 +18,13 @@ type once struct {
 	username []byte
 }
 
+// before tells whether it was done for the mail of the request.
+func (o *once) before(r *request) bool { return o.done && o.same(r) }
+
 // first tells whether the request belongs to another mail than the last one
 // did for which first was called, and remembers it.
 func (o *once) first(r *request) bool {
-	if o.done && o.same(r) {
+	if o.before(r) {
 		return false
 	}
 	o.done, o.client, o.port = true, r.client, r.port
