@@ -109,10 +109,12 @@ func (d *Daemon) Reload(c *configs.Config) (restart []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("log.level: %w", err)
 	}
-	if err := d.postfix.Reload(c.Postfix); err != nil {
+	// Dovecot's face reads files, so it is the one that can fail: it comes first,
+	// and nothing has changed yet if it does.
+	if err := d.dovecot.Reload(c.Dovecot); err != nil {
 		return nil, err
 	}
-	if err := d.dovecot.Reload(c.Dovecot); err != nil {
+	if err := d.postfix.Reload(c.Postfix); err != nil {
 		return nil, err
 	}
 	d.level.SetLevel(level)
@@ -150,9 +152,11 @@ func (d *Daemon) notifyReady() (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				// A question that needs no store still passes every lock of the guard.
-				d.guard.Check(context.Background(), &guard.Attempt{})
-				d.notify(systemd.SdNotifyWatchdog)
+				ctx, cancel := context.WithTimeout(context.Background(), every/3)
+				if d.guard.Alive(ctx) {
+					d.notify(systemd.SdNotifyWatchdog)
+				}
+				cancel()
 			case <-done:
 				return
 			}

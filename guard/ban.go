@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,64 +14,92 @@ import (
 	"github.com/saslguard/saslguard/store"
 )
 
-// ban bans the client, or its network, if this attempt took it to the ban
-// score, and returns the ban in force or nil.
-func (g *Guard) ban(ctx context.Context, a *Attempt, who *identity, op *store.Op, st *store.Standing, r *Rules) *store.Entry {
-	if !who.client.IsValid() {
-		return nil
-	}
-	if n := r.score.Network.Ban; n > 0 && st.Network.Added > 0 && st.Network.Score >= n && st.FamiliarAccounts == 0 {
-		if e := g.put(ctx, who, who.network, RuleNetworkScore, reason("network", st.Network), r); e != nil {
-			return e
-		}
-	}
-	if st.Client.Added <= 0 || st.Client.Score < r.score.Client.Ban {
-		return nil
-	}
-	rule, why := RuleClientScore, reason("client", st.Client)
-	if op.Outcome == score.Trapped {
-		rule, why = RuleTrap, "tried a trap account"
-	}
-	if spared := g.spared(who, st, r); spared != "" {
-		g.metrics.spared(spared)
-		g.log.Warn("a client reached the ban score and is not banned; its logins are refused by score",
-			zap.Stringer("client", who.client), zap.String("spared", spared), zap.String("why", why))
-		return nil
-	}
-	return g.put(ctx, who, who.client, rule, why, r)
+// wish is a ban that an attempt has earned.
+type wish struct {
+	prefix netip.Prefix
+	at     time.Time
+	rule   Rule
+	why    string
 }
 
-// spared says why a client is not banned although its score is high enough, or
-// "" if it is to be banned.
-func (g *Guard) spared(who *identity, st *store.Standing, r *Rules) string {
+// wished returns the ban of the client, or of its network, if this attempt took
+// it to the ban score.
+func (g *Guard) wished(who *identity, op *store.Op, st *store.Standing, r *Rules) (wish, bool) {
+	if !who.client.IsValid() || who.exemptClient {
+		return wish{}, false
+	}
+	if n := r.score.Network.Ban; n > 0 && st.Network.Added > 0 && reached(st.Network.Score, n) && st.FamiliarAccounts == 0 {
+		w := wish{who.network, who.at, RuleNetworkScore, reason("the network", st.Network, "clients")}
+		if g.spared(who, w, st, r) {
+			return wish{}, false
+		}
+		return w, true
+	}
+	if st.Client.Added <= 0 || !reached(st.Client.Score, r.score.Client.Ban) {
+		return wish{}, false
+	}
+	w := wish{who.client, who.at, RuleClientScore, reason("the client", st.Client, "accounts")}
+	if op.Outcome == score.Trapped {
+		w.rule, w.why = RuleTrap, "tried a trap account"
+	}
+	return w, !g.spared(who, w, st, r)
+}
+
+func reason(subject string, s score.Reading, distinct string) string {
+	return fmt.Sprintf("%s has %s points; %s: %d", subject, points(s.Score), distinct, s.Distinct)
+}
+
+// spared tells whether a prefix is not banned although its score is high
+// enough, and says so once in a while.
+func (g *Guard) spared(who *identity, w wish, st *store.Standing, r *Rules) bool {
+	kind, why := g.spares(who, w.prefix, st, r)
+	if kind == "" {
+		return false
+	}
+	g.metrics.sparedBans.WithLabelValues(kind).Inc()
+	key := g.hash.guess(w.prefix.Addr(), kind, uint32(w.prefix.Bits()), score.Sure, "")
+	if _, told := g.told.find(key, who.at); !told {
+		g.told.remember(key, w.rule, who.at)
+		g.log.Warn("not banned although its score is high enough", zap.Stringer("prefix", w.prefix),
+			zap.String("because", why), zap.String("reason", w.why))
+	}
+	return true
+}
+
+// spares says why a prefix is not banned, as a word and as a sentence, or "".
+func (g *Guard) spares(who *identity, p netip.Prefix, st *store.Standing, r *Rules) (kind, why string) {
 	switch {
 	case !r.banPrivate && !public(who.addr):
 		// Behind a proxy or a gateway that hides the clients, this would ban it.
-		return "private address: if a proxy or NAT hides the clients, pass their addresses on (PROXY protocol, XCLIENT)"
-	case !r.banPrivate && g.own[who.addr]:
-		return "own address"
+		return "private", "its address is private; if a proxy or NAT hides the clients, have it pass their addresses on (PROXY protocol, XCLIENT); if it is your webmail, put it into rules.allow_clients"
+	case !r.banPrivate && g.ownIn(p):
+		return "own", "an address of this host is in it"
 	case r.office > 0 && st.FamiliarAccounts >= r.office:
-		return "office: accounts log in from its network"
+		return "office", "an office: accounts log in from its network"
 	case g.brake.on(who.at):
-		return "brake: the password database is likely broken"
+		return "brake", "bans pause, since the password database is likely broken"
 	}
-	return ""
+	return "", ""
 }
 
-func reason(subject string, s score.Reading) string {
-	return fmt.Sprintf("%s has %s points, %d tried", subject, points(s.Score), s.Distinct)
+func (g *Guard) ownIn(p netip.Prefix) bool {
+	for _, a := range g.own {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // put makes a ban durable and known to every host.
-func (g *Guard) put(ctx context.Context, who *identity, p netip.Prefix, rule Rule, why string, r *Rules) *store.Entry {
-	e := store.Entry{
-		Kind: store.AutomaticBan, Prefix: p, Since: who.at, Ladder: r.ladder,
-		Reason: why, Rule: string(rule), By: g.host, Observed: !r.enforce,
-	}
-	if known := g.table.now.Load().exact(store.AutomaticBan, p, who.at); known != nil && (!known.Observed || !r.enforce) {
+func (g *Guard) put(ctx context.Context, w wish, r *Rules) *store.Entry {
+	if known := g.table.now.Load().exact(store.AutomaticBan, w.prefix, w.at); known != nil && (!known.Observed || !r.enforce) {
 		return known
 	}
-	got, err := g.ledger.Put(ctx, e)
+	got, err := g.ledger.Put(ctx, store.Entry{
+		Kind: store.AutomaticBan, Prefix: w.prefix, Since: w.at, Ladder: r.ladder,
+		Reason: w.why, Rule: string(w.rule), By: g.host, Observed: !r.enforce,
+	})
 	if err != nil {
 		g.metrics.banErrors.Inc()
 		if errors.Is(err, store.ErrFull) {
@@ -80,11 +109,61 @@ func (g *Guard) put(ctx context.Context, who *identity, p netip.Prefix, rule Rul
 		}
 		return nil
 	}
-	g.metrics.banned(rule, got.Observed)
-	g.log.Info("banned", zap.Stringer("prefix", got.Prefix), zap.String("rule", got.Rule),
-		zap.String("reason", got.Reason), zap.Time("until", got.Until), zap.Int("times", got.Times),
-		zap.Bool("observed", got.Observed))
+	message := "banned"
+	if got.Observed {
+		message = "would be banned"
+	}
+	g.metrics.banned(w.rule, got.Observed)
+	g.log.Info(message, zap.Stringer("prefix", got.Prefix), zap.String("rule", got.Rule), zap.String("reason", got.Reason),
+		zap.Time("until", got.Until), zap.Int("ban_number", got.Times), zap.Bool("observed", got.Observed))
 	return &got
+}
+
+// banners put the bans of reports into the ledger. A disk or a network that is
+// slow holds up bans, and nothing else: reports go on being counted.
+type banners struct {
+	mu      sync.Mutex
+	pending map[netip.Prefix]bool
+	queue   chan wish
+}
+
+const (
+	banQueue   = 1024            // bans that wait
+	banWorkers = 8               // that put them; they share the disk's writes
+	banTimeout = 5 * time.Second // for one
+)
+
+// want queues a ban. One that is queued already is not queued again; where the
+// queue is full the next failure wishes again.
+func (b *banners) want(w wish) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pending[w.prefix] {
+		return true
+	}
+	select {
+	case b.queue <- w:
+		b.pending[w.prefix] = true
+		return true
+	default:
+		return false
+	}
+}
+
+func (b *banners) done(p netip.Prefix) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.pending, p)
+}
+
+// putBans works the queue until it is closed.
+func (g *Guard) putBans() {
+	for w := range g.banners.queue {
+		ctx, cancel := context.WithTimeout(context.Background(), banTimeout)
+		g.put(ctx, w, g.rules.Load())
+		cancel()
+		g.banners.done(w.prefix)
+	}
 }
 
 // dropObserved removes the bans that this host only observed: they were made

@@ -36,6 +36,20 @@ type identity struct {
 	scope           Scope
 	exemptClient    bool // by the allowlist, from the client and network tiers
 	exemptAccount   bool // by the allowlist, from the account tier
+
+	secret score.Secret
+	token  uint32
+
+	guess uint64 // names the attempt among those that are asked about
+	pair  uint64 // names client and account
+}
+
+// key names an attempt between its question and its report.
+func (who *identity) key() uint64 {
+	if who.guess != 0 {
+		return who.guess
+	}
+	return who.pair
 }
 
 func (g *Guard) identify(a *Attempt, r *Rules) identity {
@@ -48,6 +62,10 @@ func (g *Guard) identify(a *Attempt, r *Rules) identity {
 		who.client, who.network = r.clientPrefix(who.addr)
 	}
 	l := g.table.now.Load()
+	kind := secretKind(a)
+	who.secret, who.token = kind, g.hash.token(who.account, a.Hash, kind)
+	who.guess = g.hash.guess(who.addr, who.account, who.token, kind, a.Session)
+	who.pair = g.hash.guess(who.addr, who.account, 0, score.None, "pair")
 	who.exemptClient = who.addr.IsValid() &&
 		(r.allowClients.Contains(who.addr) || l.prefix(store.Allow, who.addr, who.at, true) != nil)
 	who.exemptAccount = who.account != "" &&
@@ -121,17 +139,14 @@ func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Ru
 
 // op is the store's operation for an attempt, without its verb.
 func (g *Guard) op(a *Attempt, who *identity, r *Rules) store.Op {
-	kind := secretKind(a)
 	op := store.Op{
 		ID: g.random(), At: a.At, Account: who.account, AccountExempt: who.exemptAccount,
-		Secret: kind, Outcome: a.Outcome, Count: a.Count, Rules: &r.score,
+		Token: who.token, Secret: who.secret, Guess: who.guess, Outcome: a.Outcome, Count: a.Count, Rules: &r.score,
 		LapseCounts: g.reported.Load(),
 	}
 	if !who.exemptClient {
 		op.Client, op.Network = who.client, who.network
 	}
-	op.Token = g.hash.token(who.account, a.Hash, kind)
-	op.Guess = g.hash.guess(who.addr, who.account, op.Token, kind, a.Session)
 	if r.traps[who.account] && (a.Outcome == score.Failure || a.Outcome == score.UnknownAccount || a.Outcome == score.Refused) {
 		op.Outcome = score.Trapped
 	}
@@ -147,7 +162,7 @@ func (g *Guard) execute(v *Verdict, a *Attempt, who *identity) {
 			v.Would, v.Rule, v.Delay = Pass, RuleNone, 0
 			return
 		}
-		if r.enforce && !g.tarpits.hold(a.Face, who.client, v.Delay, g.now(), r.tarpit) {
+		if r.enforce && !g.tarpits.hold(a.Face, who.client, who.guess, v.Delay, g.now(), r.tarpit) {
 			// As many are held as may be. Each holds a process of the mail server:
 			// the attempt passes undelayed rather than starve the others.
 			v.Delay = 0
@@ -155,9 +170,11 @@ func (g *Guard) execute(v *Verdict, a *Attempt, who *identity) {
 			return
 		}
 	}
-	operators := v.Rule == RuleOperatorBan || v.Rule == RuleAccountBlock
-	if r.enforce || operators {
+	if r.enforce {
 		v.Action = v.Would
+	}
+	if v.Would == Refuse {
+		g.recent.remember(who.key(), v.Rule, g.now())
 	}
 }
 

@@ -52,6 +52,10 @@ func (c *Config) checkTiers(p problems) {
 	p.tiers(
 		tier{"account.tarpit", c.Account.Tarpit, true},
 		tier{"account.refuse", c.Account.Refuse, true})
+	p.bearFailure("client.refuse", c.Client.Refuse, c.Points.Failure)
+	p.bearFailure("network.refuse", c.Network.Refuse, c.Points.Failure)
+	p.bearFailure("account.refuse", c.Account.Refuse, c.Points.Failure)
+	p.bearFailure("familiar.budget", c.Familiar.Budget, c.Points.Failure)
 }
 
 func (c *Config) checkPrefixes(p problems) {
@@ -164,7 +168,28 @@ func (p problems) whole(key string, v, low, high int) {
 
 func (p problems) span(key string, v, low, high time.Duration, allowed string) {
 	if v < low || v > high {
-		p(key, "is out of range; allowed is "+allowed)
+		p(key, spell(v)+" is out of range; allowed is "+allowed)
+	}
+}
+
+// spell is a time as it is written in a file: 2m, not 2m0s.
+func spell(v time.Duration) string {
+	s := v.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
+
+// bearFailure holds that a budget which is not off is good for one failure: an
+// attempt in flight counts as if it had failed, so with less there would be no
+// attempt at all.
+func (p problems) bearFailure(key string, budget, failure float64) {
+	if inRange := failure >= minPoints && failure <= 100 && budget >= minPoints; inRange && budget < failure {
+		p(key, fmt.Sprintf("%v is less than points.failure, which is %v, so that not one attempt would be let in; "+
+			"allowed is that or more, to %v", budget, failure, maxPoints))
 	}
 }
 
@@ -231,6 +256,9 @@ func (p problems) logins(key string, logins []string) {
 			p(fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("has %d octets; allowed are at most %d", len(l), maxLogin))
 		case strings.ContainsFunc(l, func(r rune) bool { return r < ' ' || r == 0x7f }):
 			p(fmt.Sprintf("%s[%d]", key, i), "has control characters; allowed are logins such as alice@example.org")
+		case strings.Contains(l, "*"):
+			p(fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q has a wildcard, and would be taken for a login of that very name; "+
+				"allowed are whole logins such as alice@example.org", l))
 		}
 	}
 }

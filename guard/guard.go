@@ -50,7 +50,7 @@ type Guard struct {
 	ledger store.Ledger
 	hash   hasher
 	host   string
-	own    map[netip.Addr]bool
+	own    []netip.Addr
 	now    func() time.Time
 	random func() uint64
 	log    *zap.Logger
@@ -59,10 +59,14 @@ type Guard struct {
 	tarpits tarpits
 	waiting waiting
 	brake   brake
+	recent  recent // refusals
+	told    recent // prefixes of which was said that they are not banned
+	banners banners
 	metrics *metrics
 
 	queue    chan Attempt
-	reported atomic.Bool // a report has come: places without one mean something
+	probe    chan chan<- struct{} // asks the worker whether it lives
+	reported atomic.Bool          // a report has come: places without one mean something
 	batches  batchPool
 }
 
@@ -77,8 +81,9 @@ func New(o Options) (*Guard, error) {
 	}
 	g := &Guard{
 		scores: o.Scores, ledger: o.Ledger, hash: newHasher(o.Key),
-		host: o.Host, own: map[netip.Addr]bool{}, now: o.Now, random: o.Random, log: o.Logger,
-		table: newTable(), queue: make(chan Attempt, queueSize),
+		host: o.Host, now: o.Now, random: o.Random, log: o.Logger,
+		table: newTable(), queue: make(chan Attempt, queueSize), probe: make(chan chan<- struct{}),
+		banners: banners{pending: map[netip.Prefix]bool{}, queue: make(chan wish, banQueue)},
 	}
 	if g.now == nil {
 		g.now = time.Now
@@ -87,7 +92,7 @@ func New(o Options) (*Guard, error) {
 		g.random = randomID
 	}
 	for _, a := range o.Own {
-		g.own[a.Unmap().WithZone("")] = true
+		g.own = append(g.own, clientAddr(a))
 	}
 	g.waiting.settled = make(chan struct{})
 	g.rules.Store(o.Rules)
@@ -113,12 +118,42 @@ func (g *Guard) Rules() *Rules { return g.rules.Load() }
 // Synced is closed once the ledger is known completely for the first time.
 func (g *Guard) Synced() <-chan struct{} { return g.table.synced }
 
+// Alive tells whether the guard gets on: whether reports are being counted and
+// no lock is held for long. It waits until ctx ends at most.
+func (g *Guard) Alive(ctx context.Context) bool {
+	answer := make(chan struct{}, 1)
+	go func() {
+		now := g.now()
+		g.tarpits.count(Dovecot, now)
+		g.brake.on(now)
+		g.waiting.signal()
+		g.recent.find(0, now)
+		select {
+		case g.probe <- answer:
+		case <-ctx.Done():
+		}
+	}()
+	select {
+	case <-answer:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // Run follows the ledger and counts reports until ctx ends; then it counts what
-// is queued, for drainTime at most, and returns nil.
+// is queued, for drainTime at most, and returns nil. It runs once.
 func (g *Guard) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	for range banWorkers {
+		group.Go(func() error { g.putBans(); return nil })
+	}
 	group.Go(func() error { return g.follow(ctx) })
-	group.Go(func() error { g.work(ctx); return nil })
+	group.Go(func() error {
+		defer close(g.banners.queue) // only the worker sends
+		g.work(ctx)
+		return nil
+	})
 	group.Go(func() error {
 		select {
 		case <-g.table.synced:

@@ -62,8 +62,13 @@ func (r *Rules) judgeFamiliar(st *store.Standing) (Action, Rule) {
 }
 
 func over(reading score.Reading, tier score.Milli) bool {
-	return tier > 0 && reading.Score >= tier
+	return tier > 0 && reached(reading.Score, tier)
 }
+
+// reached tells whether a score is at a tier as people read it: after three
+// wrong passwords within seconds they see 3.0 points, of which a little has
+// decayed already.
+func reached(s, tier score.Milli) bool { return s+score.Point/20 >= tier }
 
 // delay is how long a tarpitted attempt waits: a second at the tarpit score,
 // and evenly more up to the longest delay at the refuse score (or at twice the

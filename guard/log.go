@@ -9,23 +9,24 @@ import (
 	"github.com/saslguard/saslguard/score"
 )
 
-// announce counts and logs a verdict. What passes is not logged: it is what
-// happens all day.
+// announce counts and logs a verdict. What passes is what happens all day: it
+// is for those who look for it.
 func (g *Guard) announce(v *Verdict, a *Attempt, who *identity) {
 	g.metrics.verdict(a.Face, v)
+	level := zap.InfoLevel
 	if v.Would == Pass {
-		return
+		level = zap.DebugLevel
 	}
-	if ce := g.log.Check(zap.InfoLevel, v.message()); ce != nil {
-		ce.Write(zap.Stringer("client", who.addr), zap.String("account", Printable(who.account)),
-			zap.Stringer("face", a.Face), zap.String("service", Printable(a.Service)),
-			zap.String("rule", string(v.Rule)), zap.String("reason", v.Reason()), zap.Duration("delay", v.Delay))
+	if ce := g.log.Check(level, v.message()); ce != nil {
+		ce.Write(append(attemptFields(a, who), zap.String("rule", string(v.Rule)), zap.String("reason", v.Reason()), delayField(v))...)
 	}
 }
 
 // message is what a verdict that does not pass is called in the log.
 func (v *Verdict) message() string {
 	switch {
+	case v.Would == Pass:
+		return "login passes"
 	case v.Action == Refuse:
 		return "login refused"
 	case v.Action == Tarpit:
@@ -37,6 +38,42 @@ func (v *Verdict) message() string {
 	}
 	return "login would be delayed"
 }
+
+// attemptFields are what a log line says of an attempt. Before AUTH there is no
+// account.
+func attemptFields(a *Attempt, who *identity) []zap.Field {
+	fields := []zap.Field{zap.Stringer("client", who.addr)}
+	if who.account != "" {
+		fields = append(fields, zap.String("account", Printable(who.account)))
+	}
+	return append(fields, zap.Stringer("via", a.Face), zap.String("service", Printable(a.Service)))
+}
+
+func delayField(v *Verdict) zap.Field {
+	if v.Delay == 0 {
+		return zap.Skip()
+	}
+	return zap.Duration("delay", v.Delay)
+}
+
+// tell logs what a report led to. A right password that was refused, or would
+// have been, is what somebody who thinks of enforcing wants to know.
+func (g *Guard) tell(v *Verdict, a *Attempt, who *identity) {
+	if a.Outcome == score.Success {
+		if rule, ok := g.recent.find(who.key(), g.now()); ok {
+			g.metrics.wouldRefuse(rule)
+			g.log.Warn("a login succeeded that would have been refused",
+				append(attemptFields(a, who), zap.String("rule", string(rule)))...)
+		}
+	}
+	if ce := g.log.Check(zap.DebugLevel, "login reported"); ce != nil {
+		ce.Write(append(attemptFields(a, who), zap.String("outcome", outcomeNames[a.Outcome]),
+			zap.String("added", points(v.Standing.Client.Added)), zap.String("points", points(v.Standing.Client.Score)))...)
+	}
+}
+
+// outcomeNames are the outcomes in logs and metrics.
+var outcomeNames = [...]string{"unknown", "success", "failure", "unknown-account", "refused", "trapped", "ignored"}
 
 // complain logs an error. The logger is sampled, so that a store that is down
 // does not fill the disk.

@@ -13,6 +13,7 @@ type metrics struct {
 	verdicts    *prometheus.CounterVec
 	bans        *prometheus.CounterVec
 	sparedBans  *prometheus.CounterVec
+	observed    *prometheus.CounterVec
 	dropped     prometheus.Counter
 	storeErrors prometheus.Counter
 	banErrors   prometheus.Counter
@@ -36,6 +37,7 @@ func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
 		verdicts:    vec("saslguard_verdicts_total", "Verdicts by face, what enforce mode does, rule, and whether it was done.", "face", "action", "rule", "enforced"),
 		bans:        vec("saslguard_bans_total", "Automatic bans made by this host.", "rule", "observed"),
 		sparedBans:  vec("saslguard_bans_spared_total", "Clients that reached the ban score and were not banned.", "why"),
+		observed:    vec("saslguard_would_refuse_successes_total", "Logins that succeeded although they were refused, or would have been in enforce mode.", "rule"),
 		dropped:     counter("saslguard_reports_dropped_total", "Reports dropped because the queue was full."),
 		storeErrors: counter("saslguard_guard_store_errors_total", "Questions and batches of reports that the store did not answer."),
 		banErrors:   counter("saslguard_ban_errors_total", "Bans that could not be written."),
@@ -49,7 +51,7 @@ func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f)
 	}
 	collectors := []prometheus.Collector{
-		m.attempts, m.verdicts, m.bans, m.sparedBans, m.dropped, m.storeErrors, m.banErrors, m.tarpitsFull,
+		m.attempts, m.verdicts, m.bans, m.sparedBans, m.observed, m.dropped, m.storeErrors, m.banErrors, m.tarpitsFull,
 		gauge("saslguard_report_queue_length", "Reports waiting to be counted.", func() float64 { return float64(len(g.queue)) }, nil),
 		gauge("saslguard_brake_on", "1 while automatic bans pause.", func() float64 {
 			if g.brake.on(g.now()) {
@@ -72,13 +74,15 @@ func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
 
 // prepare makes the children of the labels.
 func (m *metrics) prepare() {
-	outcomes := [...]string{"unknown", "success", "failure", "unknown-account", "refused", "trapped", "ignored"}
 	rules := []Rule{
 		RuleNone, RuleUnguarded, RuleOperatorBan, RuleAccountBlock, RuleAllowed, RuleBan, RuleClientScore,
 		RulePairScore, RuleNetworkScore, RuleAccountScore, RuleInFlight, RuleStoreFailing,
 	}
 	for f := Dovecot; f <= Log; f++ {
-		for o, name := range outcomes {
+		for o, name := range outcomeNames {
+			if score.Outcome(o) == score.Unknown || score.Outcome(o) == score.Trapped {
+				continue // a question, and what the guard makes of a failure
+			}
 			m.byOutcome[f][o] = m.attempts.WithLabelValues(f.String(), name)
 		}
 		for action := Pass; action <= Refuse; action++ {
@@ -126,8 +130,9 @@ func (m *metrics) verdict(f Face, v *Verdict) {
 }
 
 func (m *metrics) attempt(a *Attempt) {
-	n := max(a.Count, 1)
-	m.byOutcome[a.Face][a.Outcome].Add(float64(n))
+	if c := m.byOutcome[a.Face][a.Outcome]; c != nil {
+		c.Add(float64(max(a.Count, 1)))
+	}
 }
 
 func (m *metrics) banned(r Rule, observed bool) {
@@ -138,13 +143,4 @@ func (m *metrics) banned(r Rule, observed bool) {
 	m.bans.WithLabelValues(string(r), o).Inc()
 }
 
-// spared counts a client that was not banned, by the first word of the reason.
-func (m *metrics) spared(why string) {
-	for i, c := range why {
-		if c == ':' || c == ' ' {
-			why = why[:i]
-			break
-		}
-	}
-	m.sparedBans.WithLabelValues(why).Inc()
-}
+func (m *metrics) wouldRefuse(r Rule) { m.observed.WithLabelValues(string(r)).Inc() }

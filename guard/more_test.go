@@ -104,7 +104,7 @@ func TestWaitingIsBoundedAndEndsEarly(t *testing.T) {
 	late := w.attempt(bot, alice, "late")
 	got := make(chan Verdict, 1)
 	go func() { got <- w.guard.Check(context.Background(), &late) }()
-	for w.guard.waiting.waiters() == 0 {
+	for w.waiters() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	w.tell(held[0], score.Failure)
@@ -211,7 +211,7 @@ func TestAFewForgetfulPeopleDoNotPullTheBrake(t *testing.T) {
 func TestTarpitsAreFew(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Tarpit.HeldPostfix = 3 })
 	hold := func(f Face, client string) bool {
-		return w.guard.tarpits.hold(f, netip.MustParsePrefix(client+"/32"), 4*time.Second, w.Now(), w.guard.Rules().tarpit)
+		return w.guard.tarpits.hold(f, netip.MustParsePrefix(client+"/32"), 0, 4*time.Second, w.Now(), w.guard.Rules().tarpit)
 	}
 	if !hold(Postfix, bot) || !hold(Dovecot, bot) || hold(Postfix, bot) || hold(Dovecot, bot) {
 		t.Error("two at once for a client, over both")

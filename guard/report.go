@@ -36,7 +36,10 @@ func (g *Guard) work(ctx context.Context) {
 		select {
 		case a := <-g.queue:
 			attempts = g.collect(append(attempts[:0], a))
-			g.count(ctx, attempts, verdicts[:len(attempts)])
+			// What was taken from the queue is counted, even if the end comes now.
+			g.count(context.WithoutCancel(ctx), attempts, verdicts[:len(attempts)])
+		case answer := <-g.probe:
+			answer <- struct{}{}
 		case <-ctx.Done():
 			g.drain(attempts, verdicts)
 			return
@@ -69,17 +72,34 @@ func (g *Guard) drain(as []Attempt, vs []Verdict) {
 	}
 }
 
+// countTimeout bounds the counting of a batch. Stores keep deadlines of their
+// own that are much shorter.
+const countTimeout = 5 * time.Second
+
 func (g *Guard) count(ctx context.Context, as []Attempt, vs []Verdict) {
-	if err := g.Apply(ctx, as, vs); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	later := func(w wish) *store.Entry {
+		if !g.banners.want(w) {
+			g.metrics.banErrors.Inc()
+		}
+		return nil
+	}
+	if err := g.apply(ctx, as, vs, later); err != nil {
 		g.metrics.storeErrors.Inc()
 		g.complain("reports could not be counted; the store does not answer", err)
 	}
 }
 
 // Apply counts attempts at once and returns what they lead to: out[i] is what
-// the next attempt like as[i] would meet. Both have the same length. An error
-// is the store's; then nothing is known of the whole batch.
+// the next attempt like as[i] would meet. Both have the same length. Bans are in
+// the ledger when it returns. An error is the store's; then nothing is known of
+// the whole batch.
 func (g *Guard) Apply(ctx context.Context, as []Attempt, out []Verdict) error {
+	return g.apply(ctx, as, out, func(w wish) *store.Entry { return g.put(ctx, w, g.rules.Load()) })
+}
+
+func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func(wish) *store.Entry) error {
 	r := g.rules.Load()
 	ops := make([]store.Op, 0, len(as))
 	whos := make([]identity, len(as))
@@ -92,6 +112,9 @@ func (g *Guard) Apply(ctx context.Context, as []Attempt, out []Verdict) error {
 		if g.counts(&as[i], &whos[i], &out[i], r) {
 			op := g.op(&as[i], &whos[i], r)
 			op.Verb = store.Record
+			if g.onlyInFlight(&as[i], &whos[i]) {
+				op.Outcome = score.Ignored
+			}
 			ops, index = append(ops, op), append(index, i)
 		}
 	}
@@ -102,9 +125,20 @@ func (g *Guard) Apply(ctx context.Context, as []Attempt, out []Verdict) error {
 	g.waiting.wake()
 	for k, i := range index {
 		out[i].Standing = standings[k]
-		g.consequences(ctx, &as[i], &whos[i], &ops[k], &out[i])
+		g.consequences(&as[i], &whos[i], &ops[k], &out[i], ban)
 	}
 	return nil
+}
+
+// onlyInFlight tells whether an attempt was refused for nothing but guesses in
+// flight. That costs no points: twenty people behind one address who log in at
+// the same moment have done nothing wrong.
+func (g *Guard) onlyInFlight(a *Attempt, who *identity) bool {
+	if a.Outcome != score.Refused {
+		return false
+	}
+	rule, ok := g.recent.find(who.key(), g.now())
+	return ok && rule == RuleInFlight
 }
 
 // counts tells whether an attempt is to be counted at all. What bans decide
@@ -125,14 +159,17 @@ func (g *Guard) counts(a *Attempt, who *identity, v *Verdict, r *Rules) bool {
 }
 
 // consequences draws them from a counted attempt.
-func (g *Guard) consequences(ctx context.Context, a *Attempt, who *identity, op *store.Op, v *Verdict) {
+func (g *Guard) consequences(a *Attempt, who *identity, op *store.Op, v *Verdict, ban func(wish) *store.Entry) {
 	st, r := &v.Standing, v.rules
 	failed := a.Outcome == score.Failure || a.Outcome == score.UnknownAccount
 	if st.Familiar && (failed || a.Outcome == score.Success) {
 		g.brakeNote(who, failed, r)
 	}
-	if !who.exemptClient && v.Entry == nil {
-		v.Entry = g.ban(ctx, a, who, op, st, r)
+	g.tell(v, a, who)
+	if v.Entry == nil {
+		if w, ok := g.wished(who, op, st, r); ok {
+			v.Entry = ban(w)
+		}
 	}
 	if v.Entry != nil {
 		v.Would, v.Rule = Refuse, RuleBan

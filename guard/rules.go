@@ -103,12 +103,28 @@ func (r *Rules) accounts(logins []string) map[string]bool {
 // parsePrefix reads an address or a prefix; an address is the prefix of itself.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
-		a = a.Unmap().WithZone("")
+		a = clientAddr(a)
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("%q is neither an address (192.0.2.1) nor a prefix (192.0.2.0/24)", s)
 	}
-	return p.Masked(), nil
+	return unwrap(p.Masked()), nil
+}
+
+// unwrap turns a prefix of addresses that carry IPv4 ones into the IPv4 prefix,
+// as clients are unwrapped before they are looked up.
+func unwrap(p netip.Prefix) netip.Prefix {
+	head := 0
+	switch a := p.Addr(); {
+	case a.Is4In6(), nat64.Contains(a):
+		head = 96
+	case sixTo.Contains(a):
+		head = 16
+	}
+	if inner := clientAddr(p.Addr()); head > 0 && inner.Is4() && p.Bits() >= head && p.Bits() <= head+32 {
+		return netip.PrefixFrom(inner, p.Bits()-head).Masked()
+	}
+	return p
 }

@@ -89,9 +89,10 @@ func (h hasher) token(account, hash string, kind score.Secret) uint32 {
 }
 
 // guess names an attempt, so that both questions about it share a place. An
-// attempt with neither secret nor session cannot be told from another: 0.
+// attempt with neither session nor a secret that tells passwords apart cannot be
+// told from another: 0.
 func (h hasher) guess(client netip.Addr, account string, token uint32, kind score.Secret, session string) uint64 {
-	if kind == score.None && session == "" {
+	if (kind == score.None || kind == score.Unsure) && session == "" {
 		return 0
 	}
 	ip := client.As16()

@@ -41,7 +41,8 @@ func clientAddr(a netip.Addr) netip.Addr {
 
 // public tells whether an address can be a stranger's on the internet.
 func public(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a) && !thisNetwork.Contains(a)
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a) && !thisNetwork.Contains(a) &&
+		!nat64.Contains(a) && !sixTo.Contains(a) // still wrapped: what is inside is not public
 }
 
 var (

@@ -16,11 +16,12 @@ type tarpits struct {
 
 type delayed struct {
 	client netip.Prefix
+	guess  uint64
 	until  time.Time
 }
 
 // hold takes a slot for a delay that begins now, and tells whether there was one.
-func (t *tarpits) hold(f Face, client netip.Prefix, delay time.Duration, now time.Time, c TarpitConfig) bool {
+func (t *tarpits) hold(f Face, client netip.Prefix, guess uint64, delay time.Duration, now time.Time, c TarpitConfig) bool {
 	limit := c.HeldDovecot
 	switch f {
 	case Postfix:
@@ -33,9 +34,13 @@ func (t *tarpits) hold(f Face, client netip.Prefix, delay time.Duration, now tim
 	ofClient, kept := 0, t.held[f][:0]
 	for i := range 2 {
 		for _, d := range t.held[i] {
-			if d.client == client && d.until.After(now) {
-				ofClient++
+			if d.client != client || !d.until.After(now) {
+				continue
 			}
+			if guess != 0 && d.guess == guess && Face(i) == f {
+				return true // the same attempt is asked about twice, and held once
+			}
+			ofClient++
 		}
 	}
 	for _, d := range t.held[f] {
@@ -47,7 +52,7 @@ func (t *tarpits) hold(f Face, client netip.Prefix, delay time.Duration, now tim
 	if len(kept) >= limit || ofClient >= c.HeldClient {
 		return false
 	}
-	t.held[f] = append(kept, delayed{client, now.Add(delay)})
+	t.held[f] = append(kept, delayed{client, guess, now.Add(delay)})
 	return true
 }
 

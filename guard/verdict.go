@@ -74,13 +74,13 @@ func (v *Verdict) Reason() string {
 	case RuleAllowed:
 		return "exempt by the allowlist"
 	case RuleClientScore:
-		return v.scoreReason("the client", st.Client, score.Client, "accounts tried")
+		return v.scoreReason("the client", st.Client, score.Client, "accounts")
 	case RuleNetworkScore:
-		return v.scoreReason("the client's network", st.Network, score.Network, "clients tried")
+		return v.scoreReason("the client's network", st.Network, score.Network, "clients")
 	case RuleAccountScore:
-		return v.scoreReason("the account", st.Account, score.Account, "clients tried it")
+		return v.scoreReason("the account", st.Account, score.Account, "clients")
 	case RulePairScore:
-		return v.scoreReason("the account from its familiar network", st.Pair, score.Pair, "clients tried it")
+		return v.scoreReason("the account from its familiar network", st.Pair, score.Pair, "clients")
 	case RuleInFlight:
 		return "too many guesses at once: " + points(st.Client.InFlight+st.Account.InFlight+st.Pair.InFlight) +
 			" points are being verified, and no more would fit below the refuse score"
@@ -94,11 +94,11 @@ func (v *Verdict) Reason() string {
 
 func (v *Verdict) scoreReason(who string, r score.Reading, k score.Kind, distinct string) string {
 	tiers := v.rules.score.Tiers(k)
-	limit := "tarpitted from " + points(tiers.Tarpit)
 	if v.Would == Refuse {
-		limit = "no room for another guess below " + points(tiers.Refuse)
+		return fmt.Sprintf("%s has %s of %s points, and one more wrong password would be too many; %s: %d",
+			who, points(r.Score), points(tiers.Refuse), distinct, r.Distinct)
 	}
-	return fmt.Sprintf("%s has %s points (%s), %d %s", who, points(r.Score), limit, r.Distinct, distinct)
+	return fmt.Sprintf("%s has %s points, delayed from %s; %s: %d", who, points(r.Score), points(tiers.Tarpit), distinct, r.Distinct)
 }
 
 func (v *Verdict) entryReason() string {

@@ -82,10 +82,3 @@ func (w *waiting) wake() {
 		w.settled = make(chan struct{})
 	}
 }
-
-// waiters is how many wait.
-func (w *waiting) waiters() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.host
-}

@@ -155,7 +155,9 @@ func (w *world) tell(a Attempt, o score.Outcome) Verdict {
 	if err := w.guard.Apply(w.Context(), []Attempt{a}, out); err != nil {
 		w.Fatal(err)
 	}
-	w.follow()
+	if out[0].Entry != nil {
+		w.follow()
+	}
 	return out[0]
 }
 
@@ -243,4 +245,11 @@ func (w *world) bans() []store.Entry {
 		}
 	}
 	return all
+}
+
+// waiters is how many wait for a place.
+func (w *world) waiters() int {
+	w.guard.waiting.mu.Lock()
+	defer w.guard.waiting.mu.Unlock()
+	return w.guard.waiting.host
 }

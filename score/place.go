@@ -24,7 +24,8 @@ func (s *Subject) inFlight() Milli {
 }
 
 // lapse ends the places that have waited too long, each at its own time. One
-// that counts was verified for all we know: it is counted as a failure.
+// that counts was verified for all we know: it is counted as a failure, and as
+// no more than that, since the report may only be late.
 func (s *Subject) lapse(now int64, k Kind, r *Rules) {
 	kept := s.Places[:0]
 	for _, p := range s.Places {
@@ -35,7 +36,7 @@ func (s *Subject) lapse(now int64, k Kind, r *Rules) {
 			// The same wrong password may have been reported by another session.
 			if known, _ := s.find(p.Entry); !known {
 				s.decay(p.Until, r)
-				s.add(p.Points, p.Until, k, r)
+				s.add(min(p.Points, r.Failure), p.Until, k, r)
 				s.push(p.Entry)
 			}
 		}
@@ -79,7 +80,9 @@ func (s *Subject) holds(e Event) bool {
 	return false
 }
 
-// worst is the most that an attempt may add once it is verified.
+// worst is the most that an attempt may add once it is verified. Where equal
+// tokens need not be equal passwords, every guess takes a place: free repeats
+// are for passwords that come one after the other.
 func (s *Subject) worst(k Kind, e Event, r *Rules) Milli {
 	if e.Outcome == Unknown {
 		e.Outcome = UnknownAccount
@@ -87,7 +90,7 @@ func (s *Subject) worst(k Kind, e Event, r *Rules) Milli {
 			e.Outcome = Failure
 		}
 	}
-	points, _ := s.weigh(k, e, e.Secret == None, r)
+	points, _ := s.weigh(k, e, e.Secret == None || e.Secret == Unsure, r)
 	if points > 0 && k == Client && len(s.Ring) == 0 && s.another(e.Entry.Member()) {
 		points += r.FurtherAccount // whichever is reported first, this or that one is a further account
 	}

@@ -142,20 +142,39 @@ func (s *Subject) trap(k Kind, e Event, r *Rules) {
 }
 
 // Forgive takes from the score what a member owes: the score times the member's
-// share of the counted failures, but no more than a failure's points for each
-// guess of the member that the ring still shows, so that a costly guess at
-// somebody else's account is not paid with a cheap one at one's own.
+// share of the guesses in the ring and of those that fell out of it, but no more
+// than a failure's points for each guess that the ring shows, so that a costly
+// guess at somebody else's account is not paid with a cheap one at one's own.
 func (s *Subject) Forgive(member uint32, r *Rules) {
+	all := max(s.Counted, Milli(len(s.Ring))*Point)
 	n := Milli(s.pull(member)) * Point
 	if n == 0 {
 		return
 	}
-	if n >= s.Counted {
+	if n >= all {
 		s.Score, s.Counted = 0, 0
 		return
 	}
-	s.Score -= min(s.Score*n/s.Counted, n/Point*r.Failure)
-	s.Counted -= n
+	s.Score -= min(s.Score*n/all, n/Point*r.Failure)
+	s.Counted -= s.Counted * n / all
+}
+
+// SetBack takes a subject back to a clock that was set back, wall being the
+// store's own present in Unix milliseconds, and tells whether it had to. A
+// subject of the future would take every failure for one of long ago, and its
+// places would not lapse.
+func (s *Subject) SetBack(wall int64, r *Rules) bool {
+	const slack = 1000
+	changed := false
+	if s.At > wall+slack {
+		s.At, changed = wall, true
+	}
+	for i := range s.Places {
+		if p := &s.Places[i]; p.Until > wall+r.PlaceLife+slack {
+			p.Until, changed = wall+r.PlaceLife, true
+		}
+	}
+	return changed
 }
 
 // Forget drops everything but the places in flight.
