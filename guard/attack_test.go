@@ -166,7 +166,7 @@ func TestAStopCountsWhatWasReported(t *testing.T) {
 	}
 	counted := 0
 	for i := range reports/2 + 1 {
-		if w.ask(w.attempt(fmt.Sprintf("198.%d.%d.1", 20+i/200, i%200), alice, "y")).Standing.Client.Score > 0 {
+		if w.ask(w.attempt(fmt.Sprintf("198.%d.%d.1", 20+i/200, i%200), fmt.Sprint("other", i), "y")).Standing.Client.Score > 0 {
 			counted++
 		}
 	}
