@@ -14,20 +14,22 @@ type draft struct {
 	l       *ledger
 	now     time.Time
 	events  []store.Event
-	entries map[entryKey]*store.Entry // nil: removed
-	history map[entryKey]history      // zero: forgotten
+	entries map[entryKey]*kept   // nil: removed
+	history map[entryKey]history // zero: forgotten
 	growth  int
+
+	removals map[entryKey]bool // whether the removal is to be handed over
 }
 
 func (l *ledger) newDraft() *draft {
 	return &draft{
 		l: l, now: millis(l.store.nowMillis()),
-		entries: make(map[entryKey]*store.Entry), history: make(map[entryKey]history),
+		entries: make(map[entryKey]*kept), history: make(map[entryKey]history), removals: make(map[entryKey]bool),
 	}
 }
 
 // entry returns what is kept under a key, in force or not.
-func (d *draft) entry(k entryKey) *store.Entry {
+func (d *draft) entry(k entryKey) *kept {
 	if e, ok := d.entries[k]; ok {
 		return e
 	}
@@ -54,7 +56,7 @@ func (d *draft) put(e store.Entry) answer {
 	if e.Kind == store.AutomaticBan {
 		old := live(before, d.now)
 		if old != nil && (!old.Observed || e.Observed) {
-			return answer{entry: *old, found: true}
+			return answer{entry: old.Entry, found: true}
 		}
 		e.Times = d.times(k) + 1
 		if old != nil { // it was only observed until now: the same time
@@ -78,13 +80,22 @@ func (d *draft) put(e store.Entry) answer {
 		d.history[k] = history{times: e.Times, forget: e.Until.Add(e.Ladder.Forget).UnixMilli()}
 	}
 	e.Ladder = store.Ladder{}
-	d.entries[k] = &e
-	d.events = append(d.events, store.Event{Kind: store.Put, Entry: e})
+	d.keep(k, &kept{Entry: e})
 	return answer{entry: e, found: true}
 }
 
-func (d *draft) remove(e *store.Entry) answer {
+// keep puts an entry. A removal that still waited to be handed over is outdated.
+func (d *draft) keep(k entryKey, e *kept) {
+	d.entries[k] = e
+	d.markRemoval(k, false)
+	d.events = append(d.events, store.Event{Kind: store.Put, Entry: e.Entry})
+}
+
+func (d *draft) remove(e *store.Entry, pending bool) answer {
 	k := keyOf(e)
+	if !d.markRemoval(k, pending) {
+		return answer{err: store.ErrFull}
+	}
 	if d.times(k) > 0 {
 		d.history[k] = history{}
 	}
@@ -100,21 +111,21 @@ func (d *draft) remove(e *store.Entry) answer {
 func (d *draft) drop(k entryKey) {
 	d.growth--
 	d.entries[k] = nil
-	gone := store.Entry{Kind: k.kind, Prefix: k.prefix, Account: k.account}
-	d.events = append(d.events, store.Event{Kind: store.Removed, Entry: gone})
+
+	d.events = append(d.events, store.Event{Kind: store.Removed, Entry: k.entry()})
 }
 
 // save writes the draft in one transaction.
 func (d *draft) save() error {
 	f := d.l.store.file
-	if f == nil || len(d.entries)+len(d.history) == 0 {
+	if f == nil || d.empty() {
 		return nil
 	}
 	return f.update(func(tx *bbolt.Tx) error {
 		entries, past := tx.Bucket([]byte(nameLedger)), tx.Bucket([]byte(nameHistory))
 		for k, e := range d.entries {
 			key := k.bytes()
-			if err := putOrDelete(entries, key, e != nil, func() []byte { return encodeEntry(e) }); err != nil {
+			if err := putOrDelete(entries, key, e != nil, func() []byte { return e.encode() }); err != nil {
 				return err
 			}
 		}
@@ -124,9 +135,12 @@ func (d *draft) save() error {
 				return err
 			}
 		}
-		return nil
+		return d.saveRemovals(tx)
 	})
 }
+
+// empty tells whether there is nothing to write.
+func (d *draft) empty() bool { return len(d.entries)+len(d.history)+len(d.removals) == 0 }
 
 func putOrDelete(b *bbolt.Bucket, key []byte, put bool, value func() []byte) error {
 	if !put {
@@ -149,6 +163,15 @@ func (d *draft) apply() {
 	defer l.mu.Unlock()
 	for k, e := range d.entries {
 		l.set(k, e)
+	}
+	for k, waits := range d.removals {
+		delete(l.removals, k)
+		if waits {
+			l.removals[k] = struct{}{}
+		}
+	}
+	if len(d.events) == 0 {
+		return
 	}
 	for w := range l.watchers {
 		w.tell(d.events)

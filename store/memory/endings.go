@@ -52,7 +52,7 @@ func (l *ledger) expire() {
 	for more := true; more; {
 		d := l.newDraft()
 		more = d.expire()
-		if len(d.entries)+len(d.history) > 0 {
+		if !d.empty() {
 			_ = d.save()
 			d.apply()
 		}

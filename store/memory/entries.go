@@ -50,6 +50,7 @@ func decodeEntryKey(b []byte) (k entryKey, err error) {
 const (
 	entryVersion  = 1
 	entryObserved = 1
+	entryShared   = 2         // as kept.shared
 	forever       = 1<<63 - 1 // an entry's end that does not come
 )
 
@@ -78,7 +79,7 @@ func decodeEntry(key, value []byte) (*store.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(value) < 18 || value[0] != entryVersion || value[1] > entryObserved {
+	if len(value) < 18 || value[0] != entryVersion || value[1] > entryObserved|entryShared {
 		return nil, fmt.Errorf("%w: an entry of an unknown version", errRecord)
 	}
 	e := &store.Entry{

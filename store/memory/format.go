@@ -24,6 +24,8 @@ const (
 	nameHistory bucket = "history" // entry's name → how often it was banned
 	namePairs   bucket = "pairs"   // account, network → when it ends
 	nameRights  bucket = "rights"  // account → right passwords
+	// Made when it is first needed.
+	nameRemovals bucket = "removals" // entry's name → its removal is to be handed over
 
 	metaVersion = "format"
 	metaKey     = "key"

@@ -31,22 +31,27 @@ type ledger struct {
 	store    *Store
 	limit    int
 	requests chan *request
+	mirrors  chan *mirrorRequest
 
 	mu       sync.Mutex
-	entries  map[entryKey]*store.Entry // an entry is never changed, only replaced
+	entries  map[entryKey]*kept // an entry is never changed, only replaced
+	unshared int                // entries that no remote ledger is known to have
+	removals map[entryKey]struct{}
 	counts   [store.AutomaticBan + 1]int
 	watchers map[*watcher]struct{}
 
 	// The goroutine's own.
 	history map[entryKey]history
 	ends    endings
+	seen    map[entryKey]struct{} // what the snapshot being mirrored has; nil outside of one
 }
 
 // request asks the ledger's goroutine to put or remove an entry.
 type request struct {
-	remove bool
-	entry  store.Entry
-	reply  chan answer
+	remove  bool
+	pending bool // the removal is to be handed over to the remote ledger
+	entry   store.Entry
+	reply   chan answer
 }
 
 type answer struct {
@@ -60,9 +65,9 @@ const requestBatch = 256
 
 func newLedger(s *Store, limit int) *ledger {
 	return &ledger{
-		store: s, limit: limit, requests: make(chan *request),
-		entries: make(map[entryKey]*store.Entry), watchers: make(map[*watcher]struct{}),
-		history: make(map[entryKey]history),
+		store: s, limit: limit, requests: make(chan *request), mirrors: make(chan *mirrorRequest),
+		entries: make(map[entryKey]*kept), removals: make(map[entryKey]struct{}),
+		watchers: make(map[*watcher]struct{}), history: make(map[entryKey]history),
 	}
 }
 
@@ -115,6 +120,8 @@ func (l *ledger) run() {
 		select {
 		case r := <-l.requests:
 			l.serve(l.collect(r))
+		case m := <-l.mirrors:
+			m.reply <- l.mirror(m)
 		case <-ticker.C:
 			l.expire()
 		case <-l.store.done:
@@ -145,7 +152,7 @@ func (l *ledger) serve(batch []*request) {
 	answers := make([]answer, len(batch))
 	for i, r := range batch {
 		if r.remove {
-			answers[i] = d.remove(&r.entry)
+			answers[i] = d.remove(&r.entry, r.pending)
 		} else {
 			answers[i] = d.put(r.entry)
 		}
@@ -170,9 +177,12 @@ func (l *ledger) count(kind store.EntryKind) int {
 }
 
 // set puts an entry, or with nil removes it. Whoever calls holds mu, or is alone.
-func (l *ledger) set(k entryKey, e *store.Entry) {
-	if _, known := l.entries[k]; known {
+func (l *ledger) set(k entryKey, e *kept) {
+	if old, known := l.entries[k]; known {
 		l.counts[k.kind]--
+		if !old.shared {
+			l.unshared--
+		}
 		delete(l.entries, k)
 	}
 	if e == nil {
@@ -180,15 +190,23 @@ func (l *ledger) set(k entryKey, e *store.Entry) {
 	}
 	l.entries[k] = e
 	l.counts[k.kind]++
+	if !e.shared {
+		l.unshared++
+	}
 	if !e.Until.IsZero() {
 		l.ends.add(ending{at: e.Until.UnixMilli(), key: k})
 	}
 }
 
 // live returns the entry in force under a key.
-func live(e *store.Entry, now time.Time) *store.Entry {
+func live(e *kept, now time.Time) *kept {
 	if e != nil && e.Live(now) {
 		return e
 	}
 	return nil
+}
+
+// entry is an entry of which only the name counts.
+func (k entryKey) entry() store.Entry {
+	return store.Entry{Kind: k.kind, Prefix: k.prefix, Account: k.account}
 }

@@ -34,6 +34,7 @@ func (s *Store) load(tx *bbolt.Tx, cfg Config) error {
 	l.each(tx, nameScores, l.scores)
 	l.each(tx, nameHistory, l.history)
 	l.each(tx, nameLedger, l.entry)
+	l.each(tx, nameRemovals, l.removal)
 	l.each(tx, namePairs, l.pair)
 	l.each(tx, nameRights, l.rights)
 	if l.skipped != nil {
@@ -53,7 +54,11 @@ type loader struct {
 }
 
 func (l *loader) each(tx *bbolt.Tx, name bucket, f func(key, value []byte) error) {
-	c := tx.Bucket([]byte(name)).Cursor()
+	b := tx.Bucket([]byte(name))
+	if b == nil {
+		return
+	}
+	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		value, err := unseal(k, v)
 		if err == nil {
@@ -99,7 +104,15 @@ func (l *loader) history(key, value []byte) error {
 func (l *loader) entry(key, value []byte) error {
 	e, err := decodeEntry(key, value)
 	if err == nil {
-		l.store.ledger.set(keyOf(e), e)
+		l.store.ledger.set(keyOf(e), &kept{Entry: *e, shared: value[1]&entryShared != 0})
+	}
+	return err
+}
+
+func (l *loader) removal(key, _ []byte) error {
+	k, err := decodeEntryKey(key)
+	if err == nil {
+		l.store.ledger.removals[k] = struct{}{}
 	}
 	return err
 }

@@ -81,7 +81,7 @@ func (s *Store) Watch(ctx context.Context, f func(store.Event) error) error {
 func (l *ledger) snapshot(w *watcher) []store.Event {
 	now := millis(l.store.nowMillis())
 	l.mu.Lock()
-	entries := make([]*store.Entry, 0, len(l.entries))
+	entries := make([]*kept, 0, len(l.entries))
 	for _, e := range l.entries {
 		entries = append(entries, e)
 	}
@@ -95,7 +95,7 @@ func (l *ledger) snapshot(w *watcher) []store.Event {
 	events = append(events, store.Event{Kind: store.Reset})
 	for _, e := range entries {
 		if e.Live(now) {
-			events = append(events, store.Event{Kind: store.Put, Entry: *e})
+			events = append(events, store.Event{Kind: store.Put, Entry: e.Entry})
 		}
 	}
 	return append(events, store.Event{Kind: store.Synced})

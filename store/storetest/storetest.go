@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,7 +34,13 @@ type Fixture struct {
 const patience = 10 * time.Second
 
 // Run holds the stores that open makes against the contract.
-func Run(t *testing.T, open func(t *testing.T) Fixture) {
+func Run(t *testing.T, open func(t *testing.T) Fixture) { run(t, nil, open) }
+
+// RunGroups is Run for some groups of the contract only, such as "ledger" and
+// "watch": for a store that is made of parts.
+func RunGroups(t *testing.T, names []string, open func(t *testing.T) Fixture) { run(t, names, open) }
+
+func run(t *testing.T, names []string, open func(t *testing.T) Fixture) {
 	groups := []struct {
 		name  string
 		tests map[string]func(*harness)
@@ -46,6 +53,9 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"durable", durableTests},
 	}
 	for _, g := range groups {
+		if len(names) > 0 && !slices.Contains(names, g.name) {
+			continue
+		}
 		for name, test := range g.tests {
 			t.Run(g.name+"/"+name, func(t *testing.T) {
 				h := &harness{T: t, Fixture: open(t), rules: Rules()}

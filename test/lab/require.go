@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -15,8 +16,10 @@ type Need string
 
 // What the lab can start.
 const (
-	NeedPostfix Need = "Postfix"
-	NeedDovecot Need = "Dovecot"
+	NeedPostfix    Need = "Postfix"
+	NeedDovecot    Need = "Dovecot"
+	NeedRedis      Need = "Redis"
+	NeedNamespaces Need = "network namespaces"
 )
 
 // Where Debian 12 puts what the lab runs. Daemons are started by their
@@ -24,6 +27,11 @@ const (
 const (
 	dovecotPath       = "/usr/sbin/dovecot"
 	postfixMasterPath = "/usr/lib/postfix/sbin/master"
+	redisPath         = "/usr/bin/redis-server"
+	ipPath            = "/usr/sbin/ip"
+	nftPath           = "/usr/sbin/nft"
+	nsenterPath       = "/usr/bin/nsenter"
+	unsharePath       = "/usr/bin/unshare"
 )
 
 // Require fails the test when the machine lacks what the needs ask for, and
@@ -32,7 +40,7 @@ const (
 func Require(t testing.TB, needs ...Need) {
 	t.Helper()
 	if len(needs) == 0 {
-		needs = []Need{NeedPostfix, NeedDovecot}
+		needs = []Need{NeedPostfix, NeedDovecot, NeedRedis, NeedNamespaces}
 	}
 	if complaint := missing(needs, exists); complaint != "" {
 		t.Fatal(complaint)
@@ -57,13 +65,20 @@ func missing(needs []Need, exists func(path string) bool) string {
 		{NeedDovecot, dovecotPath, "dovecot-core", "Dovecot"},
 		{NeedDovecot, "/usr/lib/dovecot/imap", "dovecot-imapd", "Dovecot's IMAP server"},
 		{NeedDovecot, "/usr/lib/dovecot/pop3", "dovecot-pop3d", "Dovecot's POP3 server"},
+		{NeedRedis, redisPath, "redis-server", "Redis"},
+		{NeedNamespaces, ipPath, "iproute2", "network namespaces"},
+		{NeedNamespaces, nftPath, "nftables", "network namespaces"},
+		{NeedNamespaces, nsenterPath, "util-linux", "network namespaces"},
+		{NeedNamespaces, unsharePath, "util-linux", "network namespaces"},
 	} {
 		if !slices.Contains(needs, f.need) {
 			continue
 		}
 		if !exists(f.path) {
 			lacks = append(lacks, fmt.Sprintf("%s: no %s (Debian package %s)", f.program, f.path, f.pkg))
-			packages = append(packages, f.pkg)
+			if !slices.Contains(packages, f.pkg) {
+				packages = append(packages, f.pkg)
+			}
 		}
 	}
 	if len(packages) == 0 {
@@ -108,5 +123,27 @@ func unsuitable(needs []Need) []string {
 			lacks = append(lacks, fmt.Sprintf("Dovecot: the lab's configuration is for 2.3, %s is %q", dovecotPath, version))
 		}
 	}
+	if slices.Contains(needs, NeedRedis) {
+		out, err := exec.Command(redisPath, "--version").Output()
+		if version := string(out); err != nil || !isRecentRedis(version) {
+			lacks = append(lacks, fmt.Sprintf("Redis: the lab needs version 7 or later, %s is %q", redisPath, strings.TrimSpace(version)))
+		}
+	}
+	if slices.Contains(needs, NeedNamespaces) {
+		// Root of a container may be without the capability.
+		if out, err := exec.Command(unsharePath, "--net", "/bin/true").CombinedOutput(); err != nil {
+			lacks = append(lacks, fmt.Sprintf("network namespaces: uid %d cannot make one (root with CAP_SYS_ADMIN can): %s",
+				os.Geteuid(), strings.TrimSpace(string(out))))
+		}
+	}
 	return lacks
+}
+
+// isRecentRedis reads "Redis server v=7.0.15 sha=…". Version 7 brought
+// cluster-port and SENTINEL DEBUG.
+func isRecentRedis(version string) bool {
+	_, number, _ := strings.Cut(version, " v=")
+	major, _, _ := strings.Cut(number, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n >= 7
 }

@@ -1,0 +1,137 @@
+package failover
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	failuresInRow = 3           // open the breaker, however far apart they are
+	failuresMixed = 10          // in a mixWindow open it, if they are a third of the calls
+	mixWindow     = time.Second // catches a cluster of which one master is gone
+	settledAfter  = 10 * time.Second
+	longestPause  = 8 * time.Second
+)
+
+var errSlow = errors.New("it answers, but too slowly")
+
+// breaker says whether the remote store is to be asked. It begins as open: not
+// reached yet.
+type breaker struct {
+	up         atomic.Bool
+	probeEvery time.Duration
+
+	mu      sync.Mutex
+	changed chan struct{} // closed, and replaced, when up changes
+	since   time.Time     // when it changed
+	last    error         // why it is open
+	row     int           // failures without an answer between them
+	window  time.Time
+	calls   int // in the window
+	bad     int // failures among them
+	pause   time.Duration
+}
+
+func newBreaker(probeEvery time.Duration) *breaker {
+	return &breaker{probeEvery: probeEvery, changed: make(chan struct{}), since: time.Now()}
+}
+
+func (b *breaker) isUp() bool { return b.up.Load() }
+
+func (b *breaker) state() (up bool, since time.Time, last error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.isUp(), b.since, b.last
+}
+
+// change is closed when the breaker opens or closes.
+func (b *breaker) change() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changed
+}
+
+// answered takes note of a call that went well.
+func (b *breaker) answered() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.row = 0
+	b.count(0)
+}
+
+// failed takes note of a call that did not, and tells whether the breaker opens
+// for it. One that is hopeless, since nobody listens, suffices.
+func (b *breaker) failed(err error, hopeless bool) (opened bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.isUp() {
+		return false
+	}
+	b.row++
+	b.count(1)
+	if !hopeless && b.row < failuresInRow && (b.bad < failuresMixed || 3*b.bad < b.calls) {
+		return false
+	}
+	// A breaker that opens soon after it was closed is one that flaps, over the
+	// part of a cluster that answers: it is tried less and less often.
+	if time.Since(b.since) >= settledAfter {
+		b.pause = 0
+	}
+	b.pause = min(max(2*b.pause, b.probeEvery), longestPause)
+	b.set(false)
+	b.last = err
+	return true
+}
+
+// unreached takes note of a probe that failed, and tells whether it was the
+// first of all.
+func (b *breaker) unreached(err error) (first bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first = b.last == nil
+	b.last = err
+	return first
+}
+
+// close closes the breaker.
+func (b *breaker) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.row, b.calls, b.bad = 0, 0, 0
+	b.set(true)
+}
+
+// firstPause is how long to wait for the first probe after the breaker opened.
+func (b *breaker) firstPause() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pause
+}
+
+// set changes the state. Whoever calls holds mu.
+func (b *breaker) set(up bool) {
+	b.up.Store(up)
+	b.since = time.Now()
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// count counts a call. Whoever calls holds mu.
+func (b *breaker) count(bad int) {
+	if now := time.Now(); now.Sub(b.window) > mixWindow {
+		b.window, b.calls, b.bad = now, 0, 0
+	}
+	b.calls++
+	b.bad += bad
+}
+
+// hopeless tells whether an error says that nobody is there to wait for.
+func hopeless(err error) bool {
+	var dns *net.DNSError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) ||
+		errors.Is(err, syscall.ENETUNREACH) || errors.As(err, &dns)
+}

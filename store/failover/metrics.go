@@ -1,0 +1,72 @@
+package failover
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// meters are the store's metrics.
+type meters struct {
+	dropped    prometheus.Counter
+	errors     prometheus.Counter
+	seconds    prometheus.Histogram
+	registerer prometheus.Registerer
+	collectors []prometheus.Collector
+}
+
+func newMeters() *meters {
+	return &meters{
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "saslguard_store_journal_dropped_total",
+			Help: "Attempts that were not handed over to Redis because the journal was full or Redis did not take them.",
+		}),
+		errors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "saslguard_store_remote_errors_total",
+			Help: "Calls of Redis that failed or got no answer in time.",
+		}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "saslguard_store_remote_seconds",
+			Help:    "Time that calls waited for Redis, answered or not.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .15, .2},
+		}),
+	}
+}
+
+// register adds the metrics that are read from the store, and registers all.
+func (m *meters) register(r prometheus.Registerer, s *Store) error {
+	m.collectors = []prometheus.Collector{
+		m.dropped, m.errors, m.seconds,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "saslguard_store_remote_up",
+			Help: "1 while Redis is asked, 0 while this host decides by its own scores.",
+		}, func() float64 {
+			if s.breaker.isUp() {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "saslguard_store_journal_length",
+			Help: "Attempts that wait to be handed over to Redis.",
+		}, func() float64 { return float64(s.journal.len()) }),
+	}
+	if r == nil {
+		return nil
+	}
+	m.registerer = r
+	for i, c := range m.collectors {
+		if err := r.Register(c); err != nil {
+			m.collectors = m.collectors[:i]
+			m.unregister()
+			return err
+		}
+	}
+	return nil
+}
+
+// unregister makes room for the metrics of a store opened later.
+func (m *meters) unregister() {
+	if m.registerer == nil {
+		return
+	}
+	for _, c := range m.collectors {
+		m.registerer.Unregister(c)
+	}
+}

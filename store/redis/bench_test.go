@@ -1,0 +1,171 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/storetest"
+)
+
+// BenchmarkMemory measures what 100,000 attacking clients take in Redis, each
+// with five distinct failures and a network and an account of its own.
+func BenchmarkMemory(b *testing.B) {
+	for _, setup := range []struct {
+		name string
+		args []string
+	}{{"standalone", nil}, {"clusterNode", []string{"--cluster-enabled", "yes"}}} {
+		b.Run(setup.name, func(b *testing.B) {
+			srv := startServer(b, append([]string{"--appendonly", "no"}, setup.args...)...)
+			cfg := testConfig(srv.addr)
+			if setup.args != nil {
+				srv.do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+				cfg = clusterConfig([]*server{srv})
+				eventually(b, "the cluster is complete", func() bool {
+					return strings.Contains(srv.do("CLUSTER", "INFO").(string), "cluster_state:ok")
+				})
+			}
+			s := openStore(b, cfg, Options{})
+			for b.Loop() {
+				srv.do("FLUSHALL")
+				before := settledMemory(b, srv)
+				const clients = 100_000
+				fill(b, s, clients)
+				b.ReportMetric(float64(settledMemory(b, srv)-before)/clients, "B/client")
+				b.ReportMetric(float64(srv.do("DBSIZE").(int64))/clients, "keys/client")
+			}
+		})
+	}
+}
+
+// fill records five failures of each client.
+func fill(b *testing.B, s *Store, clients int) {
+	rules := storetest.Rules()
+	const batch = 100
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			ops, out := make([]store.Op, 0, 5*batch), make([]store.Standing, 5*batch)
+			for n := int(next.Add(batch)) - batch; n < clients; n = int(next.Add(batch)) - batch {
+				ops = ops[:0]
+				for i := range 5 * batch {
+					ops = append(ops, guess(store.Record, n+i/5, uint32(i%5)+1, rules))
+				}
+				if err := s.Do(context.Background(), ops, out); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// settledMemory is what the data take, once a table that grows has grown.
+func settledMemory(b *testing.B, srv *server) int64 {
+	time.Sleep(1500 * time.Millisecond)
+	for line := range strings.SplitSeq(srv.do("INFO", "memory").(string), "\r\n") {
+		if v, ok := strings.CutPrefix(line, "used_memory:"); ok {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return n
+		}
+	}
+	b.Fatal("INFO does not tell the memory")
+	return 0
+}
+
+// BenchmarkStore measures operations a second beside go-redis's PING with as
+// many callers: "xPING" is their ratio.
+func BenchmarkStore(b *testing.B) {
+	srv := startServer(b, "--appendonly", "no")
+	s := openStore(b, testConfig(srv.addr), Options{})
+	r := storetest.Rules()
+	r.HalfLife = 1 << 30
+	var n atomic.Int64
+	ctx := context.Background()
+	attack := func(v store.Verb) func() error {
+		return func() error {
+			i := n.Add(1)
+			op := guess(v, int(i%10_000), uint32(i/10_000), r)
+			return s.Do(ctx, []store.Op{op}, make([]store.Standing, 1))
+		}
+	}
+	login := func() error {
+		op := guess(store.Reserve, int(n.Add(1)%1000)+20_000, 1, r)
+		out := make([]store.Standing, 1)
+		if err := s.Do(ctx, []store.Op{op}, out); err != nil {
+			return err
+		}
+		op.Verb, op.Outcome = store.Record, score.Success
+		return s.Do(ctx, []store.Op{op}, out)
+	}
+	batch := func() error {
+		ops := make([]store.Op, 50)
+		i := n.Add(int64(len(ops)))
+		for j := range ops {
+			ops[j] = guess(store.Record, (int(i)+j)%10_000, uint32(i/10_000), r)
+		}
+		return s.Do(ctx, ops, make([]store.Standing, len(ops)))
+	}
+	works := []struct {
+		name string
+		each int // operations
+		do   func() error
+	}{
+		{"Look", 1, attack(store.Look)}, {"Reserve", 1, attack(store.Reserve)}, {"Record", 1, attack(store.Record)},
+		{"Login", 2, login}, {"RecordsOf50", 50, batch},
+	}
+	for _, callers := range []int{1, 16, 128} {
+		for _, w := range works {
+			b.Run(fmt.Sprintf("%s/%d", w.name, callers), func(b *testing.B) {
+				ping := rate(b, callers, func() error { return s.client.Ping(ctx).Err() })
+				for b.Loop() {
+				}
+				got := rate(b, callers, w.do) * float64(w.each)
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(got, "op/s")
+				b.ReportMetric(ping, "PING/s")
+				b.ReportMetric(got/ping, "xPING")
+			})
+		}
+	}
+	for _, line := range strings.Split(srv.do("INFO", "commandstats").(string), "\r\n") {
+		if strings.HasPrefix(line, "cmdstat_eval") {
+			b.Log(line)
+		}
+	}
+}
+
+// rate is how often a second so many callers carry out something.
+func rate(b *testing.B, callers int, do func() error) float64 {
+	const during = 700 * time.Millisecond
+	var done atomic.Int64
+	var all sync.WaitGroup
+	start := time.Now()
+	for range callers {
+		all.Go(func() {
+			for time.Since(start) < during {
+				if err := do(); err != nil && err != goredis.Nil {
+					b.Error(err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return float64(done.Load()) / time.Since(start).Seconds()
+}

@@ -1,0 +1,261 @@
+package redis
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store"
+)
+
+// verb is what a script is asked to do. The first three are store's.
+type verb uint8
+
+const (
+	look verb = iota
+	reserve
+	record
+	giveBack
+
+	forgetClient   verb = 5 // in a network's slot
+	unfriend       verb = 6
+	befriend       verb = 5 // in an account's slot
+	forgetAccount  verb = 6
+	unfriendAlways verb = 7
+)
+
+// unknownYet stands for the rank of a secret that its network's slot cannot know.
+const unknownYet = 255
+
+// Flags of an operation for network.lua and for account.lua.
+const (
+	networkNamed, accountNamed, networkLapseCounts, networkCreate         = 1, 2, 4, 8
+	pairNamed, accountExempt, accountLapseCounts, accountCreate, stranger = 1, 2, 4, 8, 16
+)
+
+// Flags of an answer.
+const (
+	familiarFlag, fitsFlag, fullFlag, takenFlag, untrackedFlag = 1, 2, 4, 8, 16
+)
+
+var errAnswer = errors.New("a script's answer is not of its length")
+
+// packedRules are rules as subject.lua unpacks them. They are immutable, and so
+// packed once.
+type packedRules struct {
+	rules *score.Rules
+	text  string
+}
+
+// pack returns the packed rules.
+func (s *Store) pack(r *score.Rules) string {
+	if p := s.rules.Load(); p != nil && p.rules == r {
+		return p.text
+	}
+	p := &packedRules{r, packRules(r)}
+	s.rules.Store(p)
+	return p.text
+}
+
+func packRules(r *score.Rules) string {
+	b := appendSix(nil, max(r.HalfLife, 1))
+	for _, v := range []score.Milli{r.Failure, r.UnknownAccount, r.FurtherAccount, score.Milli(r.FreeRepeats)} {
+		b = appendFour(b, v)
+	}
+	for _, t := range []score.Tiers{r.Client, r.Network, r.Account, r.Pair} {
+		b = appendFour(appendFour(appendFour(b, t.Tarpit), t.Refuse), t.Ban)
+	}
+	b = appendSix(appendSix(b, r.PlaceLife), r.FamiliarFor)
+	b = append(b, byte(min(max(r.Remember, 0), 3)))
+	return string(appendSix(b, r.RememberFor))
+}
+
+func appendFour(b []byte, v score.Milli) []byte {
+	return binary.LittleEndian.AppendUint32(b, uint32(min(max(v, 0), 1<<32-1)))
+}
+
+// appendSix appends a span or a time in milliseconds.
+func appendSix(b []byte, v int64) []byte {
+	v = min(max(v, 0), 1<<47)
+	b = binary.LittleEndian.AppendUint32(b, uint32(v))
+	return binary.LittleEndian.AppendUint16(b, uint16(v>>32))
+}
+
+// appendHead appends what both scripts are told first: what to do and when. A
+// time of zero is the present, so an operation is never older than 1 ms.
+func (a *attempt) appendHead(b []byte, v verb, flags byte) []byte {
+	at := int64(0)
+	if !a.op.At.IsZero() {
+		at = max(a.op.At.UnixMilli(), 1)
+	}
+	b = appendSix(appendSix(append(b, byte(v)), a.now), at)
+	count := min(max(a.op.Count, 1), score.RingSize)
+	return append(b, flags, byte(a.op.Outcome), byte(a.op.Secret), byte(count))
+}
+
+// networkCall is a run of network.lua. known is the rank of the secret.
+func (a *attempt) networkCall(v verb, known byte) call {
+	b := make([]byte, 0, 64)
+	b = append(a.appendHead(b, v, a.networkFlags()), known)
+	b = binary.LittleEndian.AppendUint64(b, a.op.Guess)
+	b = binary.BigEndian.AppendUint64(b, a.marks.Account)
+	for _, n := range []uint32{
+		uint32(a.marks.Client), uint32(a.marks.OnClient), uint32(a.marks.OnNetwork), uint32(a.marks.OnPair),
+	} {
+		b = binary.LittleEndian.AppendUint32(b, n)
+	}
+	return call{attempt: a, side: onNetwork, verb: v, keys: a.networkKeys(), args: []any{a.rules, b}}
+}
+
+func (a *attempt) networkFlags() (f byte) {
+	if a.network {
+		f |= networkNamed
+	}
+	if a.account {
+		f |= accountNamed
+	}
+	if a.op.LapseCounts {
+		f |= networkLapseCounts
+	}
+	if a.create {
+		f |= networkCreate
+	}
+	return f
+}
+
+// accountCall is a run of account.lua. until is when the pair ceases to be
+// familiar, for befriend.
+func (a *attempt) accountCall(v verb, flags byte, until int64) call {
+	if a.network {
+		flags |= pairNamed
+	}
+	if a.op.AccountExempt {
+		flags |= accountExempt
+	}
+	if a.op.LapseCounts {
+		flags |= accountLapseCounts
+	}
+	if a.create {
+		flags |= accountCreate
+	}
+	b := a.appendHead(make([]byte, 0, 64), v, flags)
+	b = binary.LittleEndian.AppendUint64(b, a.op.Guess)
+	b = binary.BigEndian.AppendUint64(b, a.marks.Network)
+	b = binary.LittleEndian.AppendUint32(b, uint32(a.marks.OnAccount))
+	b = binary.LittleEndian.AppendUint32(b, a.op.Token)
+	b = appendSix(b, until)
+	return call{attempt: a, side: onAccount, verb: v, keys: a.accountKeys(), args: []any{a.rules, b}}
+}
+
+// networkKeys are the keys that network.lua is given. The name in braces decides
+// the slot.
+func (a *attempt) networkKeys() []string {
+	slot := "{" + a.prefix + ":n:" + short(a.slot) + "}"
+	return []string{slot, slot + "c" + short(a.marks.Client), slot + "p" + short(a.marks.Pair), slot + "f"}
+}
+
+// accountKeys are the keys that account.lua is given.
+func (a *attempt) accountKeys() []string {
+	slot := "{" + a.prefix + ":a:" + short(a.marks.Account) + "}"
+	return []string{slot, slot + "r", slot + "f"}
+}
+
+// short writes a hash in eleven characters.
+func short(hash uint64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], hash)
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// answer is what a script said of an operation.
+type answer struct {
+	at       int64
+	flags    byte
+	known    int
+	until    int64 // until when the pair is familiar; 0: it is not
+	accounts int   // familiar to the network
+	points   score.Milli
+	readings [3]score.Reading // client, network and pair; or account
+}
+
+func (a *answer) has(flag byte) bool { return a.flags&flag != 0 }
+
+const answerHead, readingSize = 22, 18
+
+func decodeAnswer(text string, readings int) (answer, error) {
+	if len(text) != answerHead+readings*readingSize {
+		return answer{}, errAnswer
+	}
+	a := answer{
+		at: int64(little(text[:6])), flags: text[6], known: int(text[7]), until: int64(little(text[8:14])),
+		accounts: int(little(text[14:18])), points: score.Milli(little(text[18:22])),
+	}
+	for i := range readings {
+		r := text[answerHead+i*readingSize:]
+		a.readings[i] = score.Reading{
+			Score: score.Milli(little(r[:4])), InFlight: score.Milli(little(r[4:9])), Added: score.Milli(little(r[9:13])),
+			Distinct: int(r[13]), Repeats: int(little(r[14:18])),
+		}
+	}
+	return a, nil
+}
+
+// little is a little-endian number of up to eight octets.
+func little(text string) (n uint64) {
+	for i := range len(text) {
+		n |= uint64(text[i]) << (8 * i)
+	}
+	return n
+}
+
+// lengths remembers how long the networks' prefixes are, so that the slot of a
+// client can be told from the client alone.
+type lengths struct{ v4, v6 atomic.Int32 }
+
+// usual is how long a network's prefix is unless told otherwise.
+func usual(a netip.Addr) int {
+	if a.Is4() {
+		return 24
+	}
+	return 48
+}
+
+func (l *lengths) of(a netip.Addr) *atomic.Int32 {
+	if a.Is4() {
+		return &l.v4
+	}
+	return &l.v6
+}
+
+func (l *lengths) learn(network netip.Prefix) {
+	if n := l.of(network.Addr()); n.Load() != int32(network.Bits()) {
+		n.Store(int32(network.Bits()))
+	}
+}
+
+// networks are those in whose slots a client may be kept.
+func (l *lengths) networks(client netip.Prefix) []netip.Prefix {
+	a := client.Addr()
+	all := []netip.Prefix{around(client, usual(a))}
+	if bits := int(l.of(a).Load()); bits != 0 && bits != usual(a) {
+		all = append(all, around(client, bits))
+	}
+	return all
+}
+
+// around is the network of some length in which a client lies.
+func around(client netip.Prefix, bits int) netip.Prefix {
+	return netip.PrefixFrom(client.Addr(), min(bits, client.Addr().BitLen())).Masked()
+}
+
+// slotOf is the hash of the network in whose slot the operation's client is.
+func (s *Store) slotOf(op *store.Op, m *store.Marks) uint64 {
+	if !op.Network.IsValid() {
+		return s.hash.Prefix('n', around(op.Client, usual(op.Client.Addr())))
+	}
+	s.lengths.learn(op.Network)
+	return m.Network
+}

@@ -1,0 +1,194 @@
+-- The ledger: every change of it is one run of this script, so that hosts which
+-- ban the same client at once make one ban. All keys are in one slot.
+--
+-- An entry is text: "1 since until times state", a unit separator (0x1F), then
+-- reason, rule and maker with one between them. Times are Unix milliseconds, an
+-- end of 0 is none, and the state is e (enforced) or o (only observed). It is
+-- parsed here and in ledger_entry.go.
+--
+-- ARGV[1] is what to do, ARGV[2] the time in milliseconds, or "" for the
+-- server's clock.
+local ENTRIES = KEYS[1] -- HASH: name, entry
+local ENDS    = KEYS[2] -- ZSET: names of the entries that end, by their end
+local PAST    = KEYS[3] -- HASH: name, how often it was banned
+local FORGETS = KEYS[4] -- ZSET: the names in PAST, by when that is forgotten
+local CHANGES = KEYS[5] -- STREAM: n, name, and the entry if it is in force
+local NUMBER  = KEYS[6] -- of the last change: a watcher that misses one sees it
+
+local now = tonumber(ARGV[2])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Lua would write 1.7e+12.
+local function whole(n)
+  return string.format('%.0f', n)
+end
+
+local function parse(value)
+  if not value then return nil end
+  local since, ends, times, state = string.match(value, '^1 (%-?%d+) (%d+) (%d+) ([eo])\31')
+  if not since then return nil end
+  return {ends = tonumber(ends), times = tonumber(times), observed = state == 'o'}
+end
+
+local function live(entry)
+  return entry ~= nil and (entry.ends == 0 or entry.ends > now)
+end
+
+local function announce(name, value, length)
+  local n = redis.call('INCR', NUMBER)
+  if value then
+    redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name, 'entry', value)
+  else
+    redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name)
+  end
+end
+
+local function drop(name, length)
+  redis.call('HDEL', ENTRIES, name)
+  redis.call('ZREM', ENDS, name)
+  announce(name, nil, length)
+end
+
+local function forget(name)
+  redis.call('HDEL', PAST, name)
+  redis.call('ZREM', FORGETS, name)
+end
+
+-- How often a name was banned, as far as that is not forgotten.
+local function bans(name)
+  local at = redis.call('ZSCORE', FORGETS, name)
+  if not at or tonumber(at) <= now then return 0 end
+  return tonumber(redis.call('HGET', PAST, name) or '0')
+end
+
+-- There are as many histories as there may be entries: the one that is forgotten
+-- soonest goes, and that may be the new one.
+local function remember(name, times, at, limit)
+  redis.call('HSET', PAST, name, times)
+  redis.call('ZADD', FORGETS, whole(at), name)
+  while redis.call('ZCARD', FORGETS) > limit do
+    forget(redis.call('ZRANGE', FORGETS, 0, 0)[1])
+  end
+end
+
+-- Ends what is over, at most count entries and count histories, and returns
+-- whether there may be more.
+local function sweep(count, length)
+  local over = redis.call('ZRANGEBYSCORE', ENDS, '-inf', whole(now), 'LIMIT', 0, count)
+  for _, name in ipairs(over) do drop(name, length) end
+  local old = redis.call('ZRANGEBYSCORE', FORGETS, '-inf', whole(now), 'LIMIT', 0, count)
+  for _, name in ipairs(old) do forget(name) end
+  return math.max(#over, #old) == count
+end
+
+-- What is over and not swept yet takes no room from what is new.
+local function full(limit, length)
+  if redis.call('HLEN', ENTRIES) < limit then return false end
+  sweep(100, length)
+  return redis.call('HLEN', ENTRIES) >= limit
+end
+
+-- The length of the n-th ban: doubled each time, never beyond the longest.
+-- store.Ladder.Duration is the same in Go.
+local function duration(n, first, longest)
+  local d = first
+  for _ = 2, n do
+    if d >= longest / 2 then return longest end
+    d = d * 2
+  end
+  return math.min(d, longest)
+end
+
+local function write(name, since, ends, times, state, texts, length)
+  local value = '1 ' .. whole(since) .. ' ' .. whole(ends) .. ' ' .. whole(times) .. ' ' .. state .. '\31' .. texts
+  redis.call('HSET', ENTRIES, name, value)
+  if ends == 0 then
+    redis.call('ZREM', ENDS, name)
+  else
+    redis.call('ZADD', ENDS, whole(ends), name)
+  end
+  announce(name, value, length)
+  return value
+end
+
+local run = {}
+
+-- put limit length name automatic since until times state first longest forget texts
+-- returns the entry in force, or why there is none: over, full.
+-- since "" is now; a first of 0 is no ladder, and a forget of 0 no history.
+function run.put(limit, length, name, automatic, since, ends, times, state, first, longest, keep, texts)
+  limit, since, ends, times = tonumber(limit), tonumber(since) or now, tonumber(ends), tonumber(times)
+  first, longest, keep = tonumber(first), tonumber(longest), tonumber(keep)
+  local value = redis.call('HGET', ENTRIES, name)
+  if automatic == '1' then
+    local old = parse(value)
+    if live(old) then
+      if not old.observed or state == 'o' then return {'kept', value} end
+      times = old.times -- observed until now: the same ban, in earnest
+    else
+      times = bans(name) + 1
+    end
+    if ends == 0 and first > 0 then ends = now + duration(times, first, longest) end
+  end
+  if ends ~= 0 and ends <= now then return {'over'} end
+  if not value and full(limit, length) then return {'full'} end
+  if automatic == '1' and ends ~= 0 and keep > 0 then remember(name, times, ends + keep, limit) end
+  return {'put', write(name, since, ends, times, state, texts, length)}
+end
+
+-- merge limit length, then for each entry: name since until times state forget texts
+-- Entries that were made elsewhere while this ledger could not be reached. Of
+-- two in force the enforced one stays, then the one that ends later. A ban that
+-- is over already still counts as one. Returns how many entries were written,
+-- and how many found no room.
+function run.merge(limit, length, ...)
+  limit = tonumber(limit)
+  local args, written, refused = {...}, 0, 0
+  for i = 1, #args, 7 do
+    local name, since, ends, times = args[i], tonumber(args[i + 1]) or now, tonumber(args[i + 2]), tonumber(args[i + 3])
+    local state, keep, texts = args[i + 4], tonumber(args[i + 5]), args[i + 6]
+    local value = redis.call('HGET', ENTRIES, name)
+    local old = parse(value)
+    if keep > 0 and ends ~= 0 and ends + keep > now then
+      local at = tonumber(redis.call('ZSCORE', FORGETS, name) or '0')
+      times = math.max(times, bans(name))
+      remember(name, times, math.max(at, ends + keep), limit)
+    end
+    local wins = ends == 0 or ends > now
+    if wins and live(old) then
+      times = math.max(times, old.times)
+      if old.observed ~= (state == 'o') then
+        wins = old.observed
+      else
+        wins = old.ends ~= 0 and (ends == 0 or ends > old.ends)
+      end
+    end
+    if wins and not value and full(limit, length) then
+      wins, refused = false, refused + 1
+    end
+    if wins then
+      write(name, since, ends, times, state, texts, length)
+      written = written + 1
+    end
+  end
+  return {written, refused}
+end
+
+-- remove length name: returns 1 if the entry was in force.
+function run.remove(length, name)
+  forget(name)
+  local value = redis.call('HGET', ENTRIES, name)
+  if not value then return 0 end
+  drop(name, length)
+  return live(parse(value)) and 1 or 0
+end
+
+-- sweep length count: returns 1 if more may be over.
+function run.sweep(length, count)
+  return sweep(tonumber(count), length) and 1 or 0
+end
+
+return run[ARGV[1]](unpack(ARGV, 3))

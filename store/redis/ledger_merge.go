@@ -1,0 +1,65 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/saslguard/saslguard/store"
+)
+
+// mergeBatch is how many entries are merged by one run of the script: the server
+// does nothing else meanwhile.
+const mergeBatch = 200
+
+// mergeMemory is how long a merged ban counts towards the length of the next
+// one, after its end, if it comes without the ladder that says so.
+const mergeMemory = 60 * 24 * time.Hour
+
+// PutAll takes over entries as Put of another store returned them while Redis
+// could not be reached: Since, Until and Times hold as they are. Of two entries
+// in force of the same name the enforced one stays, then the one that ends
+// later. A ban counts towards the next one's length even if it is over by now. Errors are those of Put; store.ErrFull is returned when
+// all was tried and some found no room. Doing it again does no harm.
+func (l *ledger) PutAll(ctx context.Context, entries []store.Entry) error {
+	refused := 0
+	for len(entries) > 0 {
+		n := min(len(entries), mergeBatch)
+		more, err := l.merge(ctx, entries[:n])
+		if err != nil {
+			return err
+		}
+		refused += more
+		entries = entries[n:]
+	}
+	if refused > 0 {
+		return fmt.Errorf("%d entries: %w", refused, store.ErrFull)
+	}
+	return nil
+}
+
+// merge takes over one batch and returns how many found no room.
+func (l *ledger) merge(ctx context.Context, batch []store.Entry) (int, error) {
+	args := []any{l.cfg.MaxEntries, l.cfg.StreamLength}
+	for i := range batch {
+		e := &batch[i]
+		since, until, err := l.times(e)
+		if err != nil {
+			return 0, err
+		}
+		keep := time.Duration(0)
+		if e.Kind == store.AutomaticBan && e.Times > 0 {
+			keep = cmp.Or(e.Ladder.Forget, mergeMemory)
+		}
+		args = append(args, entryName(e), since, until, bounded(e.Times), state(e), span(keep), texts(e))
+	}
+	reply, err := l.run(ctx, "merge", args...).Int64Slice()
+	if err != nil {
+		return 0, l.failed(fmt.Sprintf("merging %d entries", len(batch)), err)
+	}
+	if len(reply) != 2 {
+		return 0, fmt.Errorf("merging %d entries: the script answered %v", len(batch), reply)
+	}
+	return int(reply[1]), nil
+}

@@ -1,0 +1,144 @@
+-- How subjects are kept, and what is done to one of them. Follows subject.lua.
+--
+-- A subject's value begins with an octet. 64 is a subject of which nothing is
+-- known. 0 to 63 is the number of ring entries, four octets each, after a short
+-- head: five octets of at, counted from EPOCH, and two of score; counted is the
+-- same as score, and there are no repeats and no places. So is nearly every
+-- attacker's, where each failure costs the same. With 128 added the head is long,
+-- and after the ring come the places, 23 octets each.
+
+local EPOCH, SHORT_SPAN = 1577836800000, 1099511627776 -- from 2020 to 2054
+local LOOK, RESERVE, RECORD, GIVE_BACK, SETTLE = 0, 1, 2, 3, 4
+local FITS, FULL, TAKEN, UNTRACKED = 2, 4, 8, 16 -- flags of a reply; 1 is FAMILIAR
+
+local function new_subject()
+  return {at = 0, score = 0, counted = 0, repeats = 0, ring = {}, places = {}}
+end
+
+local function pack_ring(ring)
+  if #ring == 0 then return '' end
+  return struct.pack('<' .. string.rep('I4', #ring), unpack(ring))
+end
+
+local function pack(s)
+  if empty(s) then return '\64' end
+  local n, since = #s.ring, s.at - EPOCH
+  if s.counted == s.score and s.score < 65536 and s.repeats == 0 and #s.places == 0
+    and since >= 0 and since < SHORT_SPAN then
+    return struct.pack('<BI5I2', n, since, s.score) .. pack_ring(s.ring)
+  end
+  local parts = {
+    struct.pack('<BI6I4I4I4B', n + 128, s.at, s.score, s.counted, s.repeats, #s.places), pack_ring(s.ring),
+  }
+  for _, p in ipairs(s.places) do
+    parts[#parts + 1] = struct.pack('<c8I6I4I4B', p.guess, p.ends, p.points, p.entry, p.counts and 1 or 0)
+  end
+  return table.concat(parts)
+end
+
+-- unpack_subject returns the subject that begins at a position, and where it ends.
+local function unpack_subject(value, at)
+  local s = new_subject()
+  if not value then return s, at end
+  local n, places = string.byte(value, at), 0
+  at = at + 1
+  if n == 64 then
+    return s, at
+  elseif n < 64 then
+    s.at, s.score, at = struct.unpack('<I5I2', value, at)
+    s.at, s.counted = s.at + EPOCH, s.score
+  else
+    n = n - 128
+    s.at, s.score, s.counted, s.repeats, places, at = struct.unpack('<I6I4I4I4B', value, at)
+  end
+  if n > 0 then
+    local ring = {struct.unpack('<' .. string.rep('I4', n), value, at)}
+    at = table.remove(ring)
+    s.ring = ring
+  end
+  for i = 1, places do
+    local p = {}
+    p.guess, p.ends, p.points, p.entry, p.counts, at = struct.unpack('<c8I6I4I4B', value, at)
+    p.counts = p.counts == 1
+    s.places[i] = p
+  end
+  return s, at
+end
+
+-- ends is when a subject says no more than its absence would, whatever lapses
+-- until then.
+local function ends(s)
+  local owed, at = max(s.score, s.repeats), s.at
+  for _, p in ipairs(s.places) do
+    if p.counts then owed = owed + p.points end
+    at = max(at, p.ends)
+  end
+  local _, halvings = math.frexp(owed)
+  return at + halvings * rules.half_life
+end
+
+-- put keeps a value until a time, or drops it where it says nothing.
+local function put(key, known, value, till, now)
+  if value ~= '\64' and till > now then
+    redis.call('SET', key, value, 'PX', till - now)
+  elseif known then
+    redis.call('DEL', key)
+  end
+end
+
+-- clock returns the present and the time of the operation. A late one happens
+-- at its own time, one from the future now.
+local function clock(now, at)
+  if now == 0 then
+    local t = redis.call('TIME')
+    now = t[1] * 1000 + floor(t[2] / 1000)
+  end
+  if at == 0 then return now, now end
+  return now, min(at, now)
+end
+
+local function has(flags, flag) return flags % (2 * flag) >= flag end
+
+-- visit carries out a deed on one subject. A subject is to be written back where
+-- a place was taken or freed, when it is recorded, and when its clock was set
+-- back; to be looked at changes nothing. Where there shall be no new subjects, one is seen and not kept.
+local function visit(s, deed, kind, entry, e, options)
+  local sight = {added = 0, before = 0, flags = 0, points = 0}
+  local known = not empty(s)
+  if not known and deed ~= RESERVE and deed ~= RECORD then return sight end
+  sight.changed = set_back(s, options.now)
+  touch(s, e.at, kind)
+  e.entry, sight.before = entry, s.score
+  if deed == RESERVE then
+    local fits, points = reserve(s, kind, e, options.counts)
+    sight.changed, sight.points = sight.changed or points ~= nil, points or 0
+    if fits then
+      sight.flags = FITS
+    elseif not refuses(kind, s.score) then
+      sight.flags = FULL
+    end
+  elseif deed == GIVE_BACK then
+    sight.changed = give_back(s, e) or sight.changed
+  elseif deed == SETTLE then
+    sight.changed = settle(s, e) or sight.changed
+  elseif deed == RECORD then
+    sight.added = record(s, kind, e)
+    if e.outcome == SUCCESS and kind ~= NETWORK then forgive(s, member_of(entry)) end
+    sight.changed = true
+  end
+  if sight.changed and not known and not options.create and not empty(s) then
+    sight.changed, sight.points, sight.flags = false, 0, sight.flags + UNTRACKED
+  end
+  if sight.points > 0 then sight.flags = sight.flags + TAKEN end
+  return sight, s
+end
+
+-- reading packs what a judge sees of a subject.
+local function reading(s, sight)
+  if not s then return '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' end
+  return struct.pack('<I4I5I4BI4', s.score, in_flight(s), sight.added, distinct(s), floor(s.repeats / POINT))
+end
+
+-- refresh_after is by how much what is remembered for a span must have aged
+-- before it is written again.
+local function refresh_after(span) return max(min(86400000, floor(span / 4)), 1000) end
