@@ -18,16 +18,27 @@ import (
 	"go.uber.org/zap"
 )
 
+// State is how well a part works.
+type State string
+
+// The states, from good to bad.
+const (
+	OK       State = "ok"
+	Degraded State = "degraded" // it does its work with less than it should have
+	Failing  State = "failing"  // it does not do its work
+)
+
 // Part is the health of one part of saslguard.
 type Part struct {
 	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
+	State  State  `json:"state"`
 	Detail string `json:"detail,omitempty"` // what is wrong, or what it is; one line
 }
 
-// Health is what /healthz answers: 200 if OK, else 503.
+// Health is what /healthz answers: 503 if a part is failing, else 200, so that
+// nobody restarts a saslguard that only waits for Redis or for the disk.
 type Health struct {
-	OK      bool   `json:"ok"`
+	State   State  `json:"state"` // the worst of the parts
 	Version string `json:"version"`
 	Mode    string `json:"mode"` // observe or enforce
 	Parts   []Part `json:"parts"`
@@ -36,7 +47,7 @@ type Health struct {
 // Options are what a Server is made of; all are required.
 type Options struct {
 	Gatherer prometheus.Gatherer
-	Health   func() Health // quick; OK is worked out from the parts
+	Health   func() Health // quick; its State is worked out from the parts
 	Logger   *zap.Logger
 }
 
@@ -86,12 +97,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 func (s *Server) health(w http.ResponseWriter, h Health) {
-	h.OK = true
+	h.State = OK
 	for _, p := range h.Parts {
-		h.OK = h.OK && p.OK
+		if p.State == Failing || p.State == Degraded && h.State == OK {
+			h.State = p.State
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if !h.OK {
+	if h.State == Failing {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	e := json.NewEncoder(w)

@@ -14,7 +14,7 @@ import (
 )
 
 func TestServer(t *testing.T) {
-	parts := []Part{{Name: "store", OK: true}}
+	parts := []Part{{Name: "store", State: OK}}
 	reg := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "saslguard_test_total", Help: "A test."})
 	reg.MustRegister(counter)
@@ -49,11 +49,15 @@ func TestServer(t *testing.T) {
 		t.Errorf("metrics: %d %s", code, body)
 	}
 	var h Health
-	if code, body := get("GET", "/healthz"); code != 200 || json.Unmarshal([]byte(body), &h) != nil || !h.OK || h.Version != "1.2.3" {
+	if code, body := get("GET", "/healthz"); code != 200 || json.Unmarshal([]byte(body), &h) != nil || h.State != OK || h.Version != "1.2.3" {
 		t.Errorf("health: %d %s", code, body)
 	}
-	parts = append(parts, Part{Name: "dovecot", Detail: "stopped"})
-	if code, body := get("GET", "/healthz"); code != 503 || !strings.Contains(body, `"ok": false`) {
+	parts = append(parts, Part{Name: "redis", State: Degraded, Detail: "does not answer"})
+	if code, body := get("GET", "/healthz"); code != 200 || json.Unmarshal([]byte(body), &h) != nil || h.State != Degraded {
+		t.Errorf("without Redis: %d %s", code, body)
+	}
+	parts = append(parts, Part{Name: "dovecot", State: Failing, Detail: "stopped"}, Part{Name: "store", State: OK})
+	if code, body := get("GET", "/healthz"); code != 503 || json.Unmarshal([]byte(body), &h) != nil || h.State != Failing {
 		t.Errorf("ill health: %d %s", code, body)
 	}
 	if code, _ := get("POST", "/healthz"); code != 405 {

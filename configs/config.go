@@ -23,6 +23,7 @@ import (
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store/memory"
+	"github.com/saslguard/saslguard/store/redis"
 )
 
 // Config is the whole configuration. Every key is described in saslguard.yaml.
@@ -37,10 +38,12 @@ type Config struct {
 	Postfix policy.Config        `mapstructure:"postfix"`
 	Dovecot dovecotpolicy.Config `mapstructure:"dovecot"`
 	Store   memory.Config        `mapstructure:"store"`
+	Redis   redis.Config         `mapstructure:"redis"`
 	Admin   admin.Config         `mapstructure:"admin"`
 
 	places   places   // where the values that are not defaults came from
 	warnings Problems // see Warnings
+	sources  sources  // see Sources
 }
 
 // LogConfig is the `log` part of the configuration.
@@ -78,6 +81,7 @@ func (c *Config) parts() []keyedPart {
 		{"postfix", &c.Postfix},
 		{"dovecot", &c.Dovecot},
 		{"store", &c.Store},
+		{"redis", &c.Redis},
 		{"admin", &c.Admin},
 	}
 }
@@ -106,6 +110,12 @@ func (c *Config) Check(problem func(key, text string)) {
 
 func oneOf(problem func(key, text string), key, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
-		problem(key, fmt.Sprintf("%s is not known; allowed is %s", quote(value), strings.Join(allowed, ", ")))
+		problem(key, fmt.Sprintf("%s is not known; allowed is %s", quote(value), either(allowed)))
 	}
+}
+
+// either is the words as people say a choice: a, b or c.
+func either(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

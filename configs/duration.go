@@ -41,10 +41,12 @@ func ParseDuration(s string) (time.Duration, error) {
 		switch {
 		case strings.HasPrefix(s, "-"):
 			return 0, fmt.Errorf("%s is negative; allowed is a time such as 90s, 10m, 4h, 30d or 1d12h", quote(s))
+		case strings.Contains(s, ","):
+			return 0, fmt.Errorf("%s is no time; %s, such as 1.5h", quote(s), pointNotComma)
 		case err != nil:
 			return 0, fmt.Errorf("%s is no time; allowed is a time such as 90s, 10m, 4h, 30d or 1d12h", quote(s))
 		case name == "" && rest == "":
-			return 0, fmt.Errorf("%s has no unit; give a unit, such as %sh (known are ms, s, m, h, d and w)", quote(s), clip(s))
+			return 0, fmt.Errorf("%s has no unit; give a unit, such as %s (known are ms, s, m, h, d and w)", quote(s), withUnit(s, n))
 		}
 		d, err := times(n, name)
 		if err != nil {
@@ -69,6 +71,22 @@ func times(n float64, name string) (time.Duration, error) {
 		return 0, errors.New("is no time; allowed is a time such as 90s, 10m, 4h, 30d or 1d12h")
 	}
 	return 0, fmt.Errorf("has the unit %s; known are ms, s, m, h, d and w", quote(name))
+}
+
+// pointNotComma is for those who write two and a half as 2,5.
+const pointNotComma = "decimals are written with a point"
+
+// withUnit suggests what a number without a unit may have meant. A large one was
+// most probably meant in seconds, as in the settings of other programs.
+func withUnit(s string, n float64) string {
+	switch seconds, err := times(n, "s"); {
+	case n < 60:
+		return fmt.Sprintf("%ss, %sm or %sh", clip(s), clip(s), clip(s))
+	case err != nil || seconds > maxDuration || seconds%time.Second != 0:
+		return "90s, 10m or 4h"
+	default:
+		return fmt.Sprintf("%ss or %s", clip(s), FormatDuration(seconds))
+	}
 }
 
 // clip bounds a number that is repeated in a message.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 )
 
 //go:embed saslguard.yaml postfix dovecot systemd
@@ -37,11 +38,17 @@ func Snippets() []string {
 	return names
 }
 
+// SnippetsBelow lists those in a folder, such as dovecot or dovecot/2.3.
+func SnippetsBelow(folder string) []string {
+	folder = strings.TrimSuffix(folder, "/") + "/"
+	return slices.DeleteFunc(Snippets(), func(name string) bool { return !strings.HasPrefix(name, folder) })
+}
+
 // Snippet returns an embedded file by its name.
 func Snippet(name string) ([]byte, error) {
 	text, err := embedded.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("no snippet %q: there are %v", name, Snippets())
+		return nil, fmt.Errorf("there is no %q; there are\n  %s", name, strings.Join(Snippets(), "\n  "))
 	}
 	return text, nil
 }

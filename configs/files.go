@@ -19,7 +19,9 @@ func (l *loader) files(main string) {
 	if optional {
 		main = DefaultFile
 	}
-	l.file(main, optional)
+	if l.file(main, optional) {
+		l.sources.file = main
+	}
 	dropIns := filepath.Join(filepath.Dir(main), "conf.d")
 	entries, err := os.ReadDir(dropIns) // in the order of their names
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -30,33 +32,36 @@ func (l *loader) files(main string) {
 		switch {
 		case strings.HasPrefix(e.Name(), "."): // an editor's
 		case strings.HasSuffix(e.Name(), ".yaml"):
-			l.file(path, false)
+			if l.file(path, false) {
+				l.sources.dropIns++
+			}
 		case strings.HasSuffix(e.Name(), ".yml"):
 			l.warnings = append(l.warnings, Problem{Place: path, Text: "is not read: its name does not end in .yaml"})
 		}
 	}
 }
 
-func (l *loader) file(path string, optional bool) {
+// file reads a file, and tells whether there was one to read.
+func (l *loader) file(path string, optional bool) bool {
 	r := l.reader(path)
 	f, err := os.Open(path)
 	if optional && errors.Is(err, fs.ErrNotExist) {
-		return
+		return false
 	}
 	if err != nil {
 		r.unreadable(err)
-		return
+		return false
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		r.unreadable(err)
-		return
+		return false
 	}
 	if len(text) > maxFile {
 		r.inline = true
 		r.problem(0, "", "is too large; allowed is at most %d KiB", maxFile>>10)
-		return
+		return false
 	}
 	r.document(text, l.root)
 	l.merge(r)
@@ -64,6 +69,7 @@ func (l *loader) file(path string, optional bool) {
 		l.warnings = append(l.warnings, Problem{r.places[r.secret].String(), r.secret, fmt.Sprintf(
 			"everybody on this host can read this secret: the file has mode %04o, and wants 0640", info.Mode().Perm())})
 	}
+	return true
 }
 
 // unreadable is a problem with a file as a whole.

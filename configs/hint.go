@@ -42,8 +42,15 @@ func nearest(key string, known []string) string {
 		return ""
 	}
 	name := lastName(key)
-	best, least := "", max(2, len(name)/3)+1
+	slips := max(2, len(name)/3)
+	if len(name) <= 4 {
+		slips = 1 // with two, foo would be log
+	}
+	best, least := "", slips+1
 	for _, k := range known {
+		if strings.EqualFold(k, key) {
+			return k
+		}
 		if d := distance(key, k); d < least && distance(name, lastName(k)) < len(name) {
 			best, least = k, d
 		}

@@ -52,6 +52,9 @@ func (r *reader) problem(line int, key, format string, args ...any) {
 // useless is a problem with a value that its key has therefore not got.
 func (r *reader) useless(line int, f *field, key, format string, args ...any) {
 	r.unread = append(r.unread, f.key)
+	if key != f.key { // in an entry of a list
+		r.unread = append(r.unread, key)
+	}
 	r.problem(line, key, format, args...)
 }
 
@@ -107,6 +110,10 @@ func (r *reader) syntax(text []byte, err error) {
 		_, _, err := parseYAML(bytes.Join(lines[:n+1], nil))
 		return err != nil && complaintOf(err) == said
 	})
+	if strings.HasPrefix(strings.TrimLeft(string(lines[line-1]), " "), "\t") {
+		r.problem(line, "", "is not YAML: begins with a tab; YAML is indented by blanks")
+		return
+	}
 	r.problem(line, "", "is not YAML: %s; allowed are keys and values, indented by blanks", said)
 }
 
@@ -132,7 +139,14 @@ func (r *reader) section(f *field, key string, n *yaml.Node) map[string]any {
 		}
 		child := f.child(name.Value)
 		if child == nil {
+			if i > 0 && n.Style&yaml.FlowStyle != 0 && value.ShortTag() == "!!null" && digits(n.Content[i-1].Value) && digits(name.Value) {
+				r.comma(name.Line, join(key, printable(n.Content[i-2].Value)), n.Content[i-1].Value, name.Value)
+				continue
+			}
 			r.unknown(name.Line, join(key, printable(name.Value)), f, name.Value)
+			if strings.HasSuffix(key, "]") {
+				r.unread = append(r.unread, key) // what the entry then lacks only follows
+			}
 			continue
 		}
 		below := join(key, child.name)
@@ -157,9 +171,21 @@ func (r *reader) unknown(line int, key string, f *field, name string) {
 	hint := ""
 	if r.problems < maxProblems { // beyond it nobody sees it, and a hint costs the most
 		hint = f.hint(join(f.key, name))
+		meant, names := f.find(name), strings.Split(name, ".")
+		if len(names) > 1 && !r.inline && meant != nil && meant.key == join(f.key, name) {
+			hint = "; in a file keys are nested: " + strings.Join(names, ": / ") + ":"
+		}
 	}
 	r.problem(line, key, "is not known%s", hint)
 }
+
+// comma is a problem with {ban: 2,5}, which to YAML is ban: 2 and a key 5.
+func (r *reader) comma(line int, key, before, after string) {
+	r.unread = append(r.unread, key)
+	r.problem(line, key, "is followed by a comma and %s; %s: %s.%s", quote(after), pointNotComma, clip(before), clip(after))
+}
+
+func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // value reads what stands at a key; false when it is of no use.
 func (r *reader) value(f *field, key string, n *yaml.Node) (any, bool) {
@@ -174,10 +200,10 @@ func (r *reader) value(f *field, key string, n *yaml.Node) (any, bool) {
 	case n.ShortTag() == "!!null" && f.kind == section:
 		return map[string]any{}, true // all keys in it are comments
 	case n.ShortTag() == "!!null":
-		r.useless(n.Line, f, key, "has no value; allowed is %s", f.allowed())
+		r.useless(n.Line, f, key, "has no value%s", r.allowed(f))
 		return nil, false
 	case n.Kind != f.yamlKind():
-		r.useless(n.Line, f, key, "is %s; allowed is %s", yamlName(n), f.allowed())
+		r.useless(n.Line, f, key, "is %s%s", yamlName(n), r.allowed(f))
 		return nil, false
 	}
 	if f.kind == section {
@@ -194,6 +220,15 @@ func (r *reader) value(f *field, key string, n *yaml.Node) (any, bool) {
 	}
 }
 
+// allowed is the end of a message about a value of no use, as long as anybody
+// sees it: to find it out costs more than the rest.
+func (r *reader) allowed(f *field) string {
+	if r.problems >= maxProblems {
+		return ""
+	}
+	return "; allowed is " + f.allowed()
+}
+
 // scalar reads one value as it was written: 0660 is text where text belongs.
 func (r *reader) scalar(f *field, key string, line int, s string) (any, bool) {
 	v, err := f.parse(s)
@@ -202,6 +237,10 @@ func (r *reader) scalar(f *field, key string, line int, s string) (any, bool) {
 		return nil, false
 	}
 	r.places[key] = r.at(line)
+	if f.secret && s == Masked {
+		r.useless(line, f, key, "is what stands for a secret where it is shown, not the secret; allowed is the secret itself")
+		return nil, false
+	}
 	if f.secret && s != "" && r.secret == "" {
 		r.secret = key
 	}

@@ -25,7 +25,7 @@ type LoadOptions struct {
 type Override struct {
 	Flag  string // as the user knows it: --mode; "" is --set
 	Key   string // the whole key: rules.client.ban
-	Value string // lists are separated by commas
+	Value string // lists are separated by commas, or as in YAML: [one, two]
 }
 
 // DefaultFile is where the configuration is looked for.
@@ -66,6 +66,7 @@ type loader struct {
 	unread     []string
 	complaints []complaint
 	warnings   Problems
+	sources    sources
 }
 
 func newLoader() *loader {
@@ -124,12 +125,14 @@ func (l *loader) environment(environ []string) {
 			continue
 		}
 		l.set(r, f, value)
+		l.sources.variables++
 	}
 }
 
 func (l *loader) flags(overrides []Override) {
 	for _, o := range overrides {
-		r := l.reader("flag " + cmp.Or(o.Flag, "--set"))
+		// The value is left out: it may be a secret.
+		r := l.reader("flag " + cmp.Or(o.Flag, "--set "+printable(o.Key)+"=…"))
 		r.inline = true
 		f := l.root.find(o.Key)
 		if f == nil {
@@ -137,6 +140,7 @@ func (l *loader) flags(overrides []Override) {
 			continue
 		}
 		l.set(r, f, o.Value)
+		l.sources.flags++
 	}
 }
 

@@ -145,7 +145,7 @@ rules:
 		"rules.client.refuse":    filepath.Join(dir, "conf.d/10-a.yaml") + ":1",
 		"rules.client.ban":       filepath.Join(dir, "conf.d/20-b.yaml") + ":1",
 		"rules.client.tarpit":    "environment SASLGUARD_RULES_CLIENT_TARPIT",
-		"rules.half_life":        "flag --set",
+		"rules.half_life":        "flag --set rules.half_life=…",
 		"rules.allow_clients[0]": filepath.Join(dir, "conf.d/10-a.yaml") + ":1",
 		"rules.allow_clients[1]": filepath.Join(dir, "conf.d/10-a.yaml") + ":1",
 		"rules.client":           "default",
@@ -171,13 +171,13 @@ func TestAllProblems(t *testing.T) {
 	want := []string{
 		main + ":3: rules.client.ban: 8 is not above",
 		main + `:4: rules.half_life: "4" has no unit`,
-		main + `:5: mode: "on" is not known`,
+		main + `:5: mode: "on" is not known; allowed is observe or enforce`,
 		extra + ":1: colour: is not known",
 		`environment SASLGUARD_RULES_BAN_FIRST: rules.ban.first: "soon" is no time`,
 		"environment SASLGUARD_RULES_CLIENT_BANN: is not known; did you mean SASLGUARD_RULES_CLIENT_BAN?",
-		`flag --log-level: log.level: "loud" is not known; allowed is debug, info, warn, error`,
-		"flag --set: rules.clint.ban: is not known; did you mean rules.client.ban?",
-		"flag --set: rules: is a section; allowed are the keys in it, such as rules.half_life",
+		`flag --log-level: log.level: "loud" is not known; allowed is debug, info, warn or error`,
+		"flag --set rules.clint.ban=…: rules.clint.ban: is not known; did you mean rules.client.ban?",
+		"flag --set rules=…: rules: is a section; allowed are the keys in it, such as rules.half_life",
 	}
 	for i, w := range want {
 		if i >= len(got) || !strings.HasPrefix(got[i].String(), w) {

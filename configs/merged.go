@@ -7,7 +7,7 @@ import (
 
 // config makes the configuration of the merged layers and has it checked.
 func (l *loader) config() (*Config, error) {
-	c := &Config{places: l.places, warnings: l.warnings}
+	c := &Config{places: l.places, warnings: l.warnings, sources: l.sources}
 	// The layers hold only keys of the schema with values of their types, so
 	// this fails only if schema and decoder disagree.
 	if err := l.viper.UnmarshalExact(c); err != nil {
@@ -32,10 +32,11 @@ func (l *loader) warn(c *Config) {
 			"neither Postfix nor Dovecot can ask, unless systemd passes sockets: dovecot.listen is empty too"})
 	}
 	for _, p := range c.parts() {
-		if warner, ok := p.part.(interface{ Warnings() []string }); ok {
-			for _, text := range warner.Warnings() {
-				c.warnings = append(c.warnings, Problem{Place: l.blame(p.key+".listen", text).String(), Text: text})
-			}
+		if warner, ok := p.part.(interface{ Warnings(func(key, text string)) }); ok {
+			warner.Warnings(func(key, text string) {
+				key = p.key + "." + key
+				c.warnings = append(c.warnings, Problem{l.blame(key, text).String(), key, text})
+			})
 		}
 	}
 }
@@ -71,7 +72,7 @@ func family(key string) string {
 // read, so that a default stands in for it.
 func (l *loader) follows(key, text string) bool {
 	for _, u := range l.unread {
-		if u == key || strings.HasPrefix(key, u+"[") || mentions(text, key, u) {
+		if u == key || strings.HasPrefix(key, u+"[") || strings.HasPrefix(key, u+".") && strings.HasSuffix(u, "]") || mentions(text, key, u) {
 			return true
 		}
 	}

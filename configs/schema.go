@@ -149,25 +149,3 @@ func (f *field) find(key string) *field {
 	}
 	return f
 }
-
-// allowed says what may be written at a field.
-func (f *field) allowed() string {
-	switch f.kind {
-	case section:
-		return "its keys on lines of their own below it: " + f.names()
-	case text:
-		return `text, or "" for none`
-	case number:
-		return "a number such as 3 or 0.5"
-	case whole:
-		return "a whole number such as 20"
-	case truth:
-		return "true or false"
-	case span:
-		return "a time such as 90s, 10m, 4h, 30d or 1d12h"
-	case texts:
-		return "a list such as [one, two], or [] for none"
-	default:
-		return "a list of entries, each with " + f.names()
-	}
-}

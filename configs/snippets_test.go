@@ -27,7 +27,10 @@ func TestSnippets(t *testing.T) {
 			t.Errorf("%s has tabs or carriage returns", name)
 		}
 	}
-	if _, err := Snippet("postfix/none"); err == nil || !strings.Contains(err.Error(), "postfix/main.cf") {
+	if got := SnippetsBelow("dovecot/2.3/"); !slices.Equal(got, want[:1]) || len(SnippetsBelow("dov")) > 0 {
+		t.Errorf("below dovecot/2.3: %q", got)
+	}
+	if _, err := Snippet("postfix/none"); err == nil || !strings.Contains(err.Error(), "\n  postfix/main.cf\n") {
 		t.Errorf("no error that names the snippets: %v", err)
 	}
 }
@@ -92,6 +95,12 @@ func TestPostfixTakesSnippets(t *testing.T) {
 		if asked := strings.Contains(overrides, service+"/inet/smtpd_delay_reject = no"); asked != (context != "mx") {
 			t.Errorf("%s: smtpd_delay_reject=no is %t", service, asked)
 		}
+		if asked := strings.Contains(overrides, service+"/inet/smtpd_helo_restrictions ="); asked != (context != "mx") {
+			t.Errorf("%s: an empty smtpd_helo_restrictions is %t", service, asked)
+		}
+	}
+	if strings.Contains(overrides, "smtpd_sender_restrictions") {
+		t.Errorf("an administrator's sender restrictions, such as reject_sender_login_mismatch, are switched off:\n%s", overrides)
 	}
 	if got := strings.Count(quiet(t, postconf, "-c", dir, "-M"), "\n"); got < 3 {
 		t.Errorf("postconf -M lists %d lines", got)
@@ -188,6 +197,38 @@ func TestDovecot24Snippet(t *testing.T) {
 	slices.Sort(seen)
 	if !slices.Equal(got, seen) {
 		t.Errorf("settings are\n%q, want\n%q", got, seen)
+	}
+}
+
+// TestUnit holds the unit to what saslguard needs of systemd.
+func TestUnit(t *testing.T) {
+	unit := snippet(t, "systemd/saslguard.service")
+	for _, line := range []string{
+		"#   install -m 755 saslguard /usr/bin/",
+		"#   useradd --system --home-dir /var/lib/saslguard --shell /usr/sbin/nologin saslguard",
+		"RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+		"WatchdogSec=30s",
+		"RestartPreventExitStatus=2 78",
+		"Type=notify",
+	} {
+		if !strings.Contains(unit, "\n"+line+"\n") {
+			t.Errorf("the line %q is missing", line)
+		}
+	}
+	// Of its exit code systemd takes no notice: it would be started for ever.
+	if strings.Contains(unit, "\nExecStartPre=") {
+		t.Error("a wrong configuration ends in ExecStartPre")
+	}
+}
+
+// TestDovecotSnippetsExplain holds both to what lets everybody in if it is wrong.
+func TestDovecotSnippetsExplain(t *testing.T) {
+	for _, name := range []string{"dovecot/2.3/90-saslguard.conf", "dovecot/2.4/90-saslguard.conf"} {
+		for _, want := range []string{"ssl_client_ca_file", "Received invalid SSL certificate", "percent-encoded"} {
+			if !strings.Contains(snippet(t, name), want) {
+				t.Errorf("%s says nothing of %q", name, want)
+			}
+		}
 	}
 }
 

@@ -36,11 +36,15 @@ func (f *field) parse(s string) (any, error) {
 			return n, nil
 		}
 	}
-	return nil, fmt.Errorf("is %s; allowed is %s", quote(s), f.allowed())
+	hint := ""
+	if f.kind == number && strings.Contains(s, ",") {
+		hint = "; " + pointNotComma
+	}
+	return nil, fmt.Errorf("is %s; allowed is %s%s", quote(s), f.allowed(), hint)
 }
 
 // text reads a value from where there is only text: the environment and flags.
-// Entries of a list are separated by commas; records are written as in YAML.
+// Records are written as in YAML; for lists see split.
 func (r *reader) text(f *field, s string) (any, bool) {
 	switch f.kind {
 	case section:
@@ -48,13 +52,7 @@ func (r *reader) text(f *field, s string) (any, bool) {
 		return nil, false
 	case texts:
 		r.places[f.key] = r.at(0)
-		list := []string{}
-		for entry := range strings.SplitSeq(s, ",") {
-			if entry = strings.TrimSpace(entry); entry != "" {
-				list = append(list, entry)
-			}
-		}
-		return list, true
+		return split(s), true
 	case records:
 		var doc yaml.Node
 		err := yaml.Unmarshal([]byte(s), &doc)
@@ -69,6 +67,27 @@ func (r *reader) text(f *field, s string) (any, bool) {
 	default:
 		return r.scalar(f, f.key, 0, s)
 	}
+}
+
+// split reads a list: its entries are separated by commas, and brackets around
+// them and quotes around each are as good as none, so that what stands in a file
+// can be copied. It is not YAML, where [::1]:25 needs quotes.
+func split(s string) []string {
+	list := []string{}
+	s = strings.TrimSpace(s)
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		s = s[1 : len(s)-1]
+	}
+	for entry := range strings.SplitSeq(s, ",") {
+		entry = strings.TrimSpace(entry)
+		if n := len(entry); n >= 2 && (entry[0] == '"' || entry[0] == '\'') && entry[n-1] == entry[0] {
+			entry = entry[1 : n-1]
+		}
+		if entry != "" {
+			list = append(list, entry)
+		}
+	}
+	return list
 }
 
 // example is a record as it is written in one line.

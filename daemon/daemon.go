@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/saslguard/saslguard/admin"
@@ -27,7 +28,9 @@ import (
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/failover"
 	"github.com/saslguard/saslguard/store/memory"
+	"github.com/saslguard/saslguard/store/redis"
 )
 
 // stateFile is the store's file in the state directory.
@@ -50,6 +53,9 @@ type Daemon struct {
 	sockets *sockets
 	state   string // the store's file, "" for none
 	store   store.Store
+	local   *memory.Store
+	shared  *failover.Store // nil without Redis
+	redis   *redis.Store    // nil without Redis
 	guard   *guard.Guard
 	postfix *policy.Server
 	dovecot *dovecotpolicy.Server
@@ -115,8 +121,45 @@ func (d *Daemon) openStore() error {
 	if err != nil {
 		return err
 	}
-	d.store = st
+	d.store, d.local = st, st
+	if d.config.Redis.Enabled() {
+		return d.joinRedis()
+	}
 	return nil
+}
+
+// joinRedis puts the store that all hosts share in front of this host's own. It
+// asks no network: the host joins when Redis answers.
+func (d *Daemon) joinRedis() error {
+	log := d.log.Named("redis")
+	goredis.SetLogger(redisLog{log})
+	client, err := redis.Connect(d.config.Redis)
+	if err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	if d.redis, err = redis.New(client, d.config.Redis, redis.Options{Logger: log, Registerer: d.metrics}); err != nil {
+		return errors.Join(fmt.Errorf("redis: %w", err), client.Close())
+	}
+	d.shared, err = failover.New(d.local, d.redis, failover.Options{
+		Deadline: d.config.Redis.Timeouts.Call, Logger: log, Registerer: d.metrics,
+	})
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), d.config.StopTimeout)
+		defer cancel()
+		return errors.Join(fmt.Errorf("redis: %w", err), d.redis.Close(ctx))
+	}
+	d.store = d.shared
+	return nil
+}
+
+// redisLog takes what the client library says of its connections: at debug,
+// because the store says once when Redis goes and when it is back.
+type redisLog struct{ log *zap.Logger }
+
+func (l redisLog) Printf(_ context.Context, format string, v ...any) {
+	if ce := l.log.Check(zap.DebugLevel, "client"); ce != nil {
+		ce.Write(zap.String("said", fmt.Sprintf(format, v...)))
+	}
 }
 
 func (d *Daemon) makeGuard() error {
@@ -196,18 +239,27 @@ func ownAddresses() ([]netip.Addr, error) {
 
 func (d *Daemon) health() admin.Health {
 	h := admin.Health{Version: d.version, Mode: mode(d.guard.Rules())}
-	synced := admin.Part{Name: "bans", Detail: "not all are known yet"}
+	bans := admin.Part{Name: "bans", State: admin.Failing, Detail: "not all are known yet"}
 	select {
 	case <-d.guard.Synced():
-		synced = admin.Part{Name: "bans", OK: true}
+		bans = admin.Part{Name: "bans", State: admin.OK}
 	default:
 	}
-	kept := "memory only"
-	if d.state != "" {
-		kept = d.state
+	h.Parts = []admin.Part{bans, part("store", d.local.Health)}
+	if d.shared != nil {
+		h.Parts = append(h.Parts, part("redis", d.shared.Health))
 	}
-	h.Parts = []admin.Part{synced, {Name: "store", OK: true, Detail: kept}}
 	return h
+}
+
+// part is the health of a part that does its work with less when it is not ok.
+func part(name string, health func() (ok bool, detail string)) admin.Part {
+	ok, detail := health()
+	p := admin.Part{Name: name, State: admin.OK, Detail: detail}
+	if !ok {
+		p.State = admin.Degraded
+	}
+	return p
 }
 
 func mode(r *guard.Rules) string {

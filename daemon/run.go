@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
+	"sync"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/saslguard/saslguard/configs"
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/store/redis"
 )
 
 // Run serves until ctx ends or a part dies, whose error it returns. Then it
@@ -24,7 +27,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	guardCtx, stopGuard := context.WithCancel(context.Background())
 	defer stopGuard()
 	guardDone := make(chan error, 1)
-	go func() { guardDone <- d.guard.Run(guardCtx) }()
+	go func() {
+		var helpers sync.WaitGroup
+		helpers.Go(func() { d.beat(guardCtx) })
+		err := d.guard.Run(guardCtx)
+		stopGuard()
+		helpers.Wait()
+		guardDone <- err
+	}()
 
 	select {
 	case <-d.guard.Synced():
@@ -89,13 +99,32 @@ func (d *Daemon) greet() {
 	}
 	r := d.guard.Rules()
 	d.log.Info("saslguard serves", zap.String("version", d.version), zap.String("mode", mode(r)),
-		zap.String("store", "memory"), zap.String("file", kept), zap.String("host", d.host()))
+		zap.String("store", d.storeName()), zap.String("file", kept), zap.String("host", d.host()))
 	d.log.Info("listening for Postfix (check_policy_service)", zap.Strings("addresses", addresses(d.sockets.postfix)))
 	d.log.Info("listening for Dovecot (auth_policy_server_url)", zap.Strings("addresses", addresses(d.sockets.dovecot)))
 	d.log.Info("metrics and health (/metrics, /healthz)", zap.Strings("addresses", addresses(d.sockets.admin)))
 	if !r.Enforce() {
 		d.log.Info("observing: nothing is refused or delayed; enforce with mode: enforce or serve --enforce")
 	}
+}
+
+// storeName says where scores and bans are kept beside the file.
+func (d *Daemon) storeName() string {
+	if d.shared == nil {
+		return "memory"
+	}
+	return "memory and Redis at " + strings.Join(d.config.Redis.Addresses, ", ")
+}
+
+// beat tells the other hosts that this one is here, until ctx ends.
+func (d *Daemon) beat(ctx context.Context) {
+	if d.redis == nil {
+		return
+	}
+	// It ends only with ctx, and says itself when it cannot reach Redis.
+	_ = d.redis.RunHeartbeat(ctx, func() redis.Host {
+		return redis.Host{Name: d.host(), Version: d.version, Mode: mode(d.guard.Rules()), Position: d.redis.Position()}
+	})
 }
 
 // Reload takes over what can change while serving: mode, rules, texts,
@@ -182,6 +211,7 @@ func needRestart(before, after *configs.Config) (keys []string) {
 		{"dovecot.idle_timeout", before.Dovecot.IdleTimeout != after.Dovecot.IdleTimeout},
 		{"dovecot.read_timeout", before.Dovecot.ReadTimeout != after.Dovecot.ReadTimeout},
 		{"store", before.Store != after.Store},
+		{"redis", !reflect.DeepEqual(before.Redis, after.Redis)},
 		{"admin.listen", before.Admin != after.Admin},
 	} {
 		if k.differ {

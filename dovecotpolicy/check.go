@@ -29,21 +29,27 @@ func (c *Config) Check(problem func(key, text string)) {
 	duration(problem, "stale_after", c.StaleAfter, time.Second, time.Minute)
 }
 
-// Warnings returns what works but may not be wanted.
-func (c *Config) Warnings() []string {
-	var warnings []string
+// Warnings calls warn for what works but may not be wanted, with keys as Check
+// does. Of what is wrong on several addresses the first is enough.
+func (c *Config) Warnings(warn func(key, text string)) {
+	warned := map[string]bool{}
+	once := func(key, text string) {
+		if !warned[key] {
+			warn(key, text)
+		}
+		warned[key] = true
+	}
 	for _, address := range c.Listen {
 		switch {
 		case strings.HasPrefix(address, "unix:"):
 		case !isExposed(address) && !c.hasCredentials():
-			warnings = append(warnings, fmt.Sprintf("dovecot listens on %s without api_key or user: "+
-				"any program on this host could forge reports, and so have others banned", address))
+			once("api_key", "is empty, so any program on this host can forge reports on "+address+
+				", and have others banned; set it here and in auth_policy_server_api_header")
 		case isExposed(address) && c.TLSCert == "":
-			warnings = append(warnings, fmt.Sprintf("dovecot listens on %s without tls_cert and tls_key: "+
-				"credentials and logins cross the network readable", address))
+			once("tls_cert", "is empty, and others than this host can reach "+address+
+				": credentials and logins cross the network readable; set it and tls_key")
 		}
 	}
-	return warnings
 }
 
 func (c *Config) hasCredentials() bool { return c.APIKey != "" || c.User != "" }
@@ -79,6 +85,8 @@ func (c *Config) checkTLS(problem func(key, text string)) {
 		problem("tls_key", "needs tls_cert as well")
 	case c.TLSCert != "" && c.TLSKey == "":
 		problem("tls_cert", "needs tls_key as well")
+	case c.TLSCert != "":
+		c.certificate(problem)
 	}
 }
 

@@ -1,8 +1,13 @@
 package dovecotpolicy
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,19 +58,48 @@ func (c *complaints) say(kind int, message string, fields func() []zap.Field) {
 	c.log.Warn(message, all...)
 }
 
-// Printf makes complaints the logger of the transport.
+// Printf makes complaints the logger of the transport, which comes with two
+// addresses and an error, or with words.
 func (c *complaints) Printf(format string, args ...any) {
+	var failed error
+	var peer net.Addr
+	for _, arg := range args {
+		switch arg := arg.(type) {
+		case error:
+			failed = arg
+		case net.Addr:
+			peer = arg // the second one is that of the other side
+		}
+	}
+	if errors.Is(failed, net.ErrClosed) || plainHTTP(failed) {
+		return // closed by ourselves, as when we stop; complained of by handleError
+	}
 	c.say(complainTransport, "HTTP transport", func() []zap.Field {
-		return []zap.Field{zap.String("error", quoted(fmt.Sprintf(format, args...), 4*maxQuoted))}
+		if failed == nil || peer == nil {
+			return []zap.Field{zap.String("error", fit(fmt.Sprintf(format, args...), 4*maxQuoted))}
+		}
+		return []zap.Field{zap.String("error", fit(failed.Error(), 4*maxQuoted)), zap.Stringer("peer", peer)}
 	})
 }
 
-// quoted makes something foreign fit for a log line: printable ASCII, and cut.
-func quoted(text string, most int) string {
+// plainHTTP tells whether TLS failed because the other side does not speak it,
+// but HTTP, as Dovecot does when its URL begins with http://.
+func plainHTTP(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.As(err, &record) && slices.Contains([]string{"POST ", "GET /"}, string(record.RecordHeader[:]))
+}
+
+// fit makes something foreign fit for a log line: printable, and cut. Quotes and
+// backslashes stay as they are, since the logger has its own way with them.
+func fit(text string, most int) string {
 	dots := ""
 	if len(text) > most {
 		text, dots = text[:most], "…"
 	}
-	q := strconv.QuoteToASCII(text)
-	return q[1:len(q)-1] + dots
+	return strings.Map(func(r rune) rune {
+		if strconv.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text) + dots
 }

@@ -78,14 +78,16 @@ func TestConfigWarnings(t *testing.T) {
 		want     []string // what each contains
 	}{
 		{[]string{"unix:/run/saslguard/dovecot"}, "", "", nil},
-		{[]string{"127.0.0.1:4001"}, "", "", []string{"forge reports"}},
+		{[]string{"127.0.0.1:4001"}, "", "", []string{"api_key: is empty, so any program on this host can forge reports on 127.0.0.1:4001"}},
 		{[]string{"127.0.0.1:4001"}, "key", "", nil},
-		{[]string{":4001", "[::1]:4001"}, "key", "", []string{"readable"}},
+		{[]string{"127.0.0.1:4001", "[::1]:4001"}, "", "", []string{"api_key: "}},
+		{[]string{":4001", "[::1]:4001"}, "key", "", []string{"tls_cert: is empty, and others than this host can reach :4001"}},
 		{[]string{":4001"}, "key", "cert.pem", nil},
 	} {
 		cfg := testConfig()
 		cfg.Listen, cfg.APIKey, cfg.TLSCert = c.listen, c.key, c.tls
-		got := cfg.Warnings()
+		var got []string
+		cfg.Warnings(func(key, text string) { got = append(got, key+": "+text) })
 		if !slices.EqualFunc(got, c.want, strings.Contains) {
 			t.Errorf("%v: %q, want %q", c.listen, got, c.want)
 		}
@@ -98,9 +100,9 @@ func TestNewRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Config){
-		"tls_cert and tls_key": func(c *Config) { c.TLSCert, c.TLSKey = empty, empty },
-		"hash_mech":            func(c *Config) { c.Nonce, c.HashMech = "n", "crc32" },
-		"refuse_message":       func(c *Config) { c.RefuseMessage = "a\nb" },
+		"tls_cert":       func(c *Config) { c.TLSCert, c.TLSKey = empty, empty },
+		"hash_mech":      func(c *Config) { c.Nonce, c.HashMech = "n", "crc32" },
+		"refuse_message": func(c *Config) { c.RefuseMessage = "a\nb" },
 	} {
 		cfg := testConfig()
 		change(&cfg)

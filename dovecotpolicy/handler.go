@@ -50,7 +50,8 @@ func send(ctx *fasthttp.RequestCtx, code int, body []byte) {
 // unauthorized answers a request without the right credentials.
 func (s *Server) unauthorized(ctx *fasthttp.RequestCtx) {
 	s.metrics.unauthorized.Inc()
-	s.complaints.say(complainUnauthorized, "request without the right credentials: Dovecot lets such a login through", func() []zap.Field {
+	s.complaints.say(complainUnauthorized, "request without the right credentials: Dovecot lets such a login through; "+
+		"its auth_policy_server_api_header must carry dovecot.api_key, or its auth_policy_server_url dovecot.user and dovecot.password", func() []zap.Field {
 		return []zap.Field{zap.Stringer("peer", ctx.RemoteAddr())}
 	})
 	ctx.Response.Header.Set("WWW-Authenticate", `Basic realm="saslguard"`)
@@ -71,14 +72,14 @@ func (s *Server) complain(ctx *fasthttp.RequestCtx, reason malformed, err error)
 		fields := []zap.Field{
 			zap.String("reason", malformedNames[reason]),
 			zap.Stringer("peer", ctx.RemoteAddr()),
-			zap.String("error", quoted(err.Error(), 4*maxQuoted)),
+			zap.String("error", fit(err.Error(), 4*maxQuoted)),
 		}
 		var bad *parseError
 		if errors.As(err, &bad) {
 			near := ctx.Request.Body()[bad.at:]
-			return append(fields, zap.String("near", quoted(string(near[:min(len(near), maxQuoted/2)]), maxQuoted)))
+			return append(fields, zap.String("near", fit(string(near[:min(len(near), maxQuoted/2)]), maxQuoted)))
 		}
-		return append(fields, zap.String("target", quoted(string(ctx.Request.Header.RequestURI()), maxQuoted)))
+		return append(fields, zap.String("target", fit(string(ctx.Request.Header.RequestURI()), maxQuoted)))
 	})
 }
 
@@ -91,7 +92,7 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 	command, _ := commandOf(ctx.Request.Header.RequestURI())
 	s.metrics.requests[command][panicked].Inc()
 	s.complaints.say(complainPanic, "fault while answering Dovecot", func() []zap.Field {
-		return []zap.Field{zap.String("panic", quoted(fmt.Sprint(fault), 4*maxQuoted)), zap.Stack("stack")}
+		return []zap.Field{zap.String("panic", fit(fmt.Sprint(fault), 4*maxQuoted)), zap.Stack("stack")}
 	})
 	ctx.Response.Reset()
 	send(ctx, http.StatusInternalServerError, errorBody("fault in saslguard, see its log"))
@@ -104,6 +105,9 @@ func (s *Server) handleError(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	var network net.Error
 	switch {
+	case plainHTTP(err):
+		// The answer will not arrive: the other side cannot read it.
+		err = errors.New("Dovecot speaks http to an https address: auth_policy_server_url must begin with https:// (dovecot.tls_cert is set)")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		code, reason, text = http.StatusRequestEntityTooLarge, bodyTooLarge, "the body is longer than max_body"
 	case errors.As(err, &small):

@@ -183,6 +183,17 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
+// A log line without the right credentials says where they belong.
+func TestUnauthorizedIsExplained(t *testing.T) {
+	cfg := testConfig()
+	cfg.APIKey = "sesame"
+	_, l, logs := start(t, cfg, new(fakeJudge), nil)
+	get(t, l, "X-API-Key: wrong")
+	if all := logs.All(); len(all) != 1 || !strings.Contains(all[0].Message, "auth_policy_server_api_header must carry dovecot.api_key") {
+		t.Errorf("logged: %v", all)
+	}
+}
+
 func TestCredentials(t *testing.T) {
 	basic := func(text string) string {
 		return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(text))
@@ -276,7 +287,7 @@ func TestFault(t *testing.T) {
 	if n := testutil.ToFloat64(s.metrics.requests[allow][panicked]); n != 3 {
 		t.Errorf("%v counted", n)
 	}
-	if lines := logs.FilterMessage("fault while answering Dovecot").All(); len(lines) != 1 || lines[0].ContextMap()["panic"] != `bo\no` {
+	if lines := logs.FilterMessage("fault while answering Dovecot").All(); len(lines) != 1 || lines[0].ContextMap()["panic"] != "bo\uFFFDo" {
 		t.Errorf("logged: %v", lines)
 	}
 }

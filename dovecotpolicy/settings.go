@@ -2,6 +2,7 @@ package dovecotpolicy
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -33,11 +34,13 @@ func newSettings(cfg *Config) (*settings, error) {
 		}
 	}
 	if cfg.TLSCert != "" || cfg.TLSKey != "" {
-		certificate, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("dovecot: tls_cert and tls_key: %w", err)
+		var problems []error
+		s.certificate = cfg.certificate(func(key, text string) {
+			problems = append(problems, fmt.Errorf("dovecot: %s: %s", key, text))
+		})
+		if err := errors.Join(problems...); err != nil {
+			return nil, err
 		}
-		s.certificate = &certificate
 	}
 	return s, nil
 }

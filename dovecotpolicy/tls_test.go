@@ -8,12 +8,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -65,6 +67,60 @@ func TestTLS(t *testing.T) {
 	c.send(string(httpRequest("allow", benchAllow)))
 	if got, _ := io.ReadAll(c); bytes.Contains(got, []byte("status")) {
 		t.Errorf("answered without TLS: %q", got)
+	}
+}
+
+// Plain HTTP to a TLS address is one line that says what to do; and what ended
+// because this side closed it is none.
+func TestPlainHTTPToTLS(t *testing.T) {
+	cfg := testConfig()
+	cfg.TLSCert, cfg.TLSKey = writeCertificate(t, "a")
+	s, l, logs := start(t, cfg, new(fakeJudge), nil)
+	c := dial(t, l)
+	c.send(string(httpRequest("allow", benchAllow)))
+	if _, err := io.ReadAll(c); err != nil {
+		t.Error(err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.complaints.Printf("error when serving connection %q<->%q: %v", l.Addr(), l.Addr(), fmt.Errorf("read: %w", net.ErrClosed))
+	all := logs.All()
+	if len(all) != 1 || all[0].ContextMap()["error"] != "Dovecot speaks http to an https address: "+
+		"auth_policy_server_url must begin with https:// (dovecot.tls_cert is set)" {
+		t.Errorf("logged: %v", all)
+	}
+}
+
+// An error of the transport is told without what the transport puts around it.
+func TestTransportErrors(t *testing.T) {
+	s, l, logs := start(t, testConfig(), new(fakeJudge), nil)
+	s.complaints.Printf("error when serving connection %q<->%q: %v", l.Addr(), l.Addr(), errors.New(`a "bad" \ thing`+"\x1b"))
+	all := logs.All()
+	if len(all) != 1 || all[0].ContextMap()["error"] != `a "bad" \ thing`+"\uFFFD" || all[0].ContextMap()["peer"] != l.Addr().String() {
+		t.Errorf("logged: %v", all)
+	}
+}
+
+// What is wrong with the files is found by Check, with the key of the file.
+func TestCheckReadsCertificates(t *testing.T) {
+	cert, key := writeCertificate(t, "a")
+	_, other := writeCertificate(t, "b")
+	missing := filepath.Join(t.TempDir(), "none.pem")
+	for _, c := range []struct{ cert, key, want string }{
+		{cert, key, ""},
+		{missing, key, "tls_cert: cannot be read: " + missing + ": no such file"},
+		{cert, missing, "tls_key: cannot be read: " + missing + ": no such file"},
+		{key, key, "tls_cert: " + key + ": holds no certificate in PEM"},
+		{cert, other, "tls_key: " + other + " is not the key of the certificate in " + cert},
+		{cert, cert, "tls_key: " + cert + " is not the key of the certificate"},
+	} {
+		cfg := testConfig()
+		cfg.TLSCert, cfg.TLSKey = c.cert, c.key
+		got := problems(cfg)
+		if c.want == "" && len(got) > 0 || c.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], c.want)) {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
 	}
 }
 

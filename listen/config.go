@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -35,7 +36,7 @@ const unixPrefix = "unix:"
 
 // Check calls problem for everything that is wrong, with the key below the
 // part's own, such as "listen[0]" or "socket_mode", and a text for people.
-// Whether users and groups exist is seen by Open.
+// Users and groups are looked up where a Unix socket wants them.
 func (c Config) Check(problem func(key, text string)) {
 	seen := make(map[string]bool, len(c.Listen))
 	for i, address := range c.Listen {
@@ -50,9 +51,17 @@ func (c Config) Check(problem func(key, text string)) {
 	if _, err := parseMode(c.SocketMode); err != nil {
 		problem("socket_mode", err.Error())
 	}
-	if _, _, err := splitOwner(c.SocketOwner); err != nil {
+	if err := c.checkOwner(); err != nil {
 		problem("socket_owner", err.Error())
 	}
+}
+
+func (c Config) checkOwner() error {
+	_, _, err := splitOwner(c.SocketOwner)
+	if err == nil && slices.ContainsFunc(c.Listen, func(address string) bool { return strings.HasPrefix(address, unixPrefix) }) {
+		_, _, err = lookupOwner(c.SocketOwner)
+	}
+	return err
 }
 
 func checkAddress(address string) error {

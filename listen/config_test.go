@@ -14,7 +14,7 @@ func TestCheck(t *testing.T) {
 		want string // "key: part of the text", "" for no problem
 	}{
 		{"nothing", Config{}, ""},
-		{"typical", Config{Listen: []string{"127.0.0.1:4000", "[::1]:4000", ":4001", "localhost:4002", "unix:/run/saslguard/policy"}, SocketMode: "0660", SocketOwner: "postfix:postfix"}, ""},
+		{"typical", Config{Listen: []string{"127.0.0.1:4000", "[::1]:4000", ":4001", "localhost:4002", "unix:/run/saslguard/policy"}, SocketMode: "0660", SocketOwner: "root:0"}, ""},
 		{"107 bytes", Config{Listen: []string{long}}, ""},
 		{"108 bytes", Config{Listen: []string{long + "a"}}, "listen[0]: at most 107 bytes"},
 		{"relative", Config{Listen: []string{"unix:policy"}}, "listen[0]: absolute"},
@@ -37,6 +37,9 @@ func TestCheck(t *testing.T) {
 		{"user only", Config{SocketOwner: "postfix"}, ""},
 		{"ids", Config{SocketOwner: "102:105"}, ""},
 		{"no group", Config{SocketOwner: "postfix:"}, "socket_owner: user:group"},
+		{"unknown user", Config{Listen: []string{"unix:/run/policy"}, SocketOwner: "nobody-of-this-name"}, "socket_owner: there is no user"},
+		{"unknown group", Config{Listen: []string{"unix:/run/policy"}, SocketOwner: "root:nobody-of-this-name"}, "socket_owner: there is no group"},
+		{"unknown, without a socket", Config{Listen: []string{":25"}, SocketOwner: "nobody-of-this-name"}, ""},
 		{"two colons", Config{SocketOwner: "a:b:c"}, "socket_owner: user:group"},
 		{"space", Config{SocketOwner: "post fix"}, "socket_owner: user:group"},
 	} {

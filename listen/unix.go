@@ -207,6 +207,9 @@ func lookupOwner(owner string) (uid, gid int, err error) {
 
 func userID(name string) (string, error) {
 	u, err := user.Lookup(name)
+	if errors.As(err, new(user.UnknownUserError)) {
+		return "", fmt.Errorf("there is no user %q on this host", name)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -215,6 +218,9 @@ func userID(name string) (string, error) {
 
 func groupID(name string) (string, error) {
 	g, err := user.LookupGroup(name)
+	if errors.As(err, new(user.UnknownGroupError)) {
+		return "", fmt.Errorf("there is no group %q on this host", name)
+	}
 	if err != nil {
 		return "", err
 	}

@@ -74,18 +74,18 @@ func (c Config) Check(problem func(key, text string)) {
 	}
 }
 
-// Warnings returns what works but may not be wanted.
-func (c Config) Warnings() []string {
-	var warnings []string
+// Warnings calls warn for what works but may not be wanted, with keys as Check
+// does. Loopback is none of it, although any program of this host can forge
+// logins there too: it is the default, and saslguard.yaml says so.
+func (c Config) Warnings(warn func(key, text string)) {
 	for _, address := range c.Exposed() {
-		warnings = append(warnings, fmt.Sprintf("postfix listens on %s, and the protocol knows no authentication: "+
+		warn("listen", fmt.Sprintf("%s can be reached by others than this host, and the protocol knows no authentication: "+
 			"whoever can connect could forge successful logins; listen on a Unix socket or on loopback", address))
 	}
 	if c.IdleTimeout < postfixIdle {
-		warnings = append(warnings, fmt.Sprintf("postfix.idle_timeout is %v: Postfix keeps idle connections for %v, "+
+		warn("idle_timeout", fmt.Sprintf("%v is short: Postfix keeps idle connections for %v, "+
 			"and has to connect anew when they are closed before", c.IdleTimeout, postfixIdle))
 	}
-	return warnings
 }
 
 // checkRefusal is strict because Postfix is not: 421 or 521 without a text
@@ -140,7 +140,7 @@ func (c Config) checkContexts(problem func(key, text string)) {
 		}
 		seen[context.Name] = true
 		if _, ok := scopeNamed(context.Verdicts); !ok {
-			problem(key+".verdicts", fmt.Sprintf("%q is neither all nor operator", context.Verdicts))
+			problem(key+".verdicts", fmt.Sprintf("%q is not known; allowed is all or operator", context.Verdicts))
 		}
 	}
 }

@@ -37,7 +37,7 @@ func TestCheck(t *testing.T) {
 		{"context with a space", func(c *Config) { c.Contexts[0].Name = "a b" }, "contexts[0].name: printable"},
 		{"long context", func(c *Config) { c.Contexts[0].Name = strings.Repeat("x", 65) }, "contexts[0].name: printable"},
 		{"context twice", func(c *Config) { c.Contexts[1].Name = "submission" }, "contexts[1].name: twice"},
-		{"verdicts", func(c *Config) { c.Contexts[2].Verdicts = "none" }, "contexts[2].verdicts: all nor operator"},
+		{"verdicts", func(c *Config) { c.Contexts[2].Verdicts = "none" }, "contexts[2].verdicts: allowed is all or operator"},
 		{"101 contexts", func(c *Config) {
 			c.Contexts = nil
 			for i := range 101 {
@@ -76,12 +76,16 @@ func TestWarnings(t *testing.T) {
 	cfg := testConfig()
 	cfg.IdleTimeout = 330 * time.Second
 	cfg.Listen = []string{"127.0.0.1:10035", "unix:/run/saslguard/policy"}
-	if got := cfg.Warnings(); len(got) != 0 {
+	warnings := func() (got []string) {
+		cfg.Warnings(func(key, text string) { got = append(got, key+": "+text) })
+		return got
+	}
+	if got := warnings(); len(got) != 0 {
 		t.Errorf("got %q, want none", got)
 	}
 	cfg.IdleTimeout = time.Minute
 	cfg.Listen = append(cfg.Listen, ":10035")
-	if got := cfg.Warnings(); len(got) != 2 || !strings.Contains(got[0], "listens on :10035") || !strings.Contains(got[1], "idle_timeout is 1m0s") {
+	if got := warnings(); len(got) != 2 || !strings.HasPrefix(got[0], "listen: :10035 can be reached") || !strings.HasPrefix(got[1], "idle_timeout: 1m0s is short") {
 		t.Errorf("got %q", got)
 	}
 }

@@ -5,14 +5,20 @@ import (
 )
 
 // malformed counts a request that cannot be judged, and logs what of it is fit
-// to be logged, a few times a minute.
+// to be logged, a few times a minute, and what Postfix got for it.
 func (s *Server) malformed(c *conn, reason string, request []byte) {
 	s.metrics.malformed[reason].Inc()
 	if reason == badUnknown {
 		return // Postfix says so when the client has gone already
 	}
+	// Only a request whose end was found can be answered.
+	answer := "none: the connection is closed"
+	if whole, _ := frameLen(request, 0); whole > 0 {
+		answer = "DUNNO"
+	}
 	s.limited.Warn("malformed request",
 		zap.String("reason", reason),
+		zap.String("answer", answer),
 		zap.Stringer("peer", c.nc.RemoteAddr()),
 		zap.Int("bytes", len(request)),
 		zap.String("request", quote(request)),

@@ -250,6 +250,25 @@ func TestHostileLogLines(t *testing.T) {
 	}
 }
 
+// The line about a request that cannot be judged says what Postfix got for it.
+func TestMalformedSaysWhatWasAnswered(t *testing.T) {
+	s := start(t, testConfig(), &fakeJudge{})
+	whole := dial(t, "tcp", s.tcp)
+	if got := whole.ask(t, "request=other\n\n"); got != declined {
+		t.Errorf("got %q", got)
+	}
+	cut := dial(t, "tcp", s.tcp)
+	cut.send(t, "request=smtpd_access_policy\nprotocol_st")
+	if err := cut.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	cut.answer()
+	lines := s.logs.FilterMessage("malformed request").All()
+	if len(lines) != 2 || lines[0].ContextMap()["answer"] != "DUNNO" || lines[1].ContextMap()["answer"] != "none: the connection is closed" {
+		t.Errorf("logged %v", lines)
+	}
+}
+
 func TestServeTwice(t *testing.T) {
 	s := start(t, testConfig(), &fakeJudge{})
 	dial(t, "tcp", s.tcp).ask(t, connect())

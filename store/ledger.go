@@ -77,6 +77,11 @@ const (
 type Event struct {
 	Kind  EventKind
 	Entry Entry // for Removed only its Kind, Prefix and Account count
+
+	// Ledger, in a Reset, names what keeps the ledger, "" where that cannot be
+	// lost. Another name than before says that the ledger was lost, and not that
+	// its entries were removed.
+	Ledger string
 }
 
 // Ledger keeps bans and the allowlist, the same on every host.

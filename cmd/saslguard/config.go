@@ -15,7 +15,7 @@ func newConfig() *cobra.Command {
 		Example: `  saslguard config check
   saslguard config check ./saslguard.yaml
   saslguard config show
-  saslguard config defaults > saslguard.yaml`,
+  saslguard config defaults`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -30,7 +30,9 @@ func newConfigCheck() *cobra.Command {
 		Short: "Say whether the configuration is right, and where it is not",
 		Long: `Reads FILE (or --config, or ` + configs.DefaultFile + `) with conf.d beside it, the
 environment and the flags, as serve does, and lists everything that is wrong
-with file, line, key and what is allowed. Exit code 0 if nothing is, else 78.`,
+with file, line, key and what is allowed, or which of them are right. Certificates,
+keys and owners of sockets are looked up: run it as the user that serve runs as.
+Exit code 0 if nothing is wrong, else 78.`,
 		Example: `  saslguard config check
   saslguard config check ./saslguard.yaml
   saslguard config check --set rules.client.ban=25`,
@@ -38,12 +40,14 @@ with file, line, key and what is allowed. Exit code 0 if nothing is, else 78.`,
 			if len(args) > 1 {
 				return usageError{fmt.Errorf("config check takes one file, not %d", len(args))}
 			}
+			if len(args) == 1 {
+				if err := (&fileFlag{&s.file}).Set(args[0]); err != nil {
+					return usageError{fmt.Errorf("config check: %w", err)}
+				}
+			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				s.file = args[0]
-			}
+		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := s.load()
 			if err != nil {
 				return err
@@ -51,7 +55,7 @@ with file, line, key and what is allowed. Exit code 0 if nothing is, else 78.`,
 			for _, w := range conf.Warnings() {
 				fmt.Fprintln(c.ErrOrStderr(), "warning:", w)
 			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), "the configuration is right")
+			_, err = fmt.Fprintf(c.OutOrStdout(), "the configuration is right (%s)\n", conf.Sources())
 			return err
 		},
 	}
@@ -83,10 +87,11 @@ came from that is not a default. Secrets are hidden.`,
 
 func newConfigDefaults() *cobra.Command {
 	return &cobra.Command{
-		Use:     "defaults",
-		Short:   "Print the commented saslguard.yaml with all defaults",
-		Example: `  saslguard config defaults > /etc/saslguard/saslguard.yaml`,
-		Args:    noArgs,
+		Use:   "defaults",
+		Short: "Print the commented saslguard.yaml with all defaults",
+		Example: `  install -d /etc/saslguard
+  saslguard config defaults > /etc/saslguard/saslguard.yaml`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := c.OutOrStdout().Write(configs.Defaults())
 			return err

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/saslguard/saslguard/configs"
 )
@@ -33,20 +34,21 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	root := newRoot(stdout, stderr)
 	root.SetArgs(args)
-	err := root.Execute()
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintln(stderr, "saslguard:", err)
+	c, err := root.ExecuteC()
 	var problems configs.Problems
 	var usage usageError
 	switch {
+	case err == nil:
+		return exitOK
 	case errors.As(err, &problems):
+		// A problem begins its line with file and line, as editors want it.
+		fmt.Fprintf(stderr, "saslguard: the configuration is wrong:\n%v\n", problems)
 		return exitConfig
 	case errors.As(err, &usage):
-		fmt.Fprintln(stderr, "Try: saslguard --help")
+		fmt.Fprintf(stderr, "saslguard: %v\nTry: %s --help\n", err, c.CommandPath())
 		return exitUsage
 	}
+	fmt.Fprintln(stderr, "saslguard:", err)
 	return exitFailed
 }
 
@@ -60,6 +62,10 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Long: `saslguard answers Postfix's check_policy_service and Dovecot's
 auth_policy_server_url while a login is happening: it counts failed logins by
 client, network and account, and delays, refuses and bans who guesses passwords.
+
+What it does is set in ` + configs.DefaultFile + `, which need not exist, by
+environment variables (rules.client.ban is ` + configs.EnvPrefix + `RULES_CLIENT_BAN), and by
+flags; 'saslguard config defaults' explains every key.
 
 Exit codes: 0 it worked, 1 it failed, 2 wrong command line, 78 wrong configuration.`,
 		Example: `  saslguard serve                    observe: decide and log, refuse nothing
@@ -75,9 +81,18 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong command line, 78 wrong configurati
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetVersionTemplate("saslguard {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(stderr), newConfig(), newSetup())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
+	root.AddCommand(newServe(stderr), newConfig(), newSetup(), newHealth())
 	return root
+}
+
+// flagError puts into plain words what a function of Go's says of a value.
+func flagError(err error) error {
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) && value.GetFlag().Value.Type() == "bool" {
+		return fmt.Errorf("--%s %q: it is true or false, and true if nothing is said", value.GetFlag().Name, value.GetValue())
+	}
+	return err
 }
 
 // noArgs is cobra.NoArgs as a usage error.

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +24,7 @@ func TestCommands(t *testing.T) {
 	}
 	good := write("good.yaml", "mode: enforce\ndovecot: {api_key: sesame}\n")
 	bad := write("bad.yaml", "mode: enforce\nrules:\n  client: {ban: 5}\n")
+	missing := write("missing.yaml", "dovecot: {tls_cert: /nonexistent/cert.pem, tls_key: /nonexistent/key.pem}\n")
 	for _, c := range []struct {
 		args   string
 		code   int
@@ -32,26 +36,37 @@ func TestCommands(t *testing.T) {
 		{"--version", exitOK, "saslguard devel", ""},
 		{"serve --help", exitOK, "SIGHUP", ""},
 		{"config --help", exitOK, "config defaults", ""},
-		{"config check " + good, exitOK, "the configuration is right", ""},
+		{"config check " + good, exitOK, "the configuration is right (" + good + ")\n", ""},
+		{"config check " + good + " --set host=mx1", exitOK, "(" + good + ", 1 value from flags)", ""},
+		{"config check --config=", exitUsage, "", "the name of the file is empty\nTry: saslguard config check --help\n"},
+		{"config check " + missing, exitConfig, "", missing + ":1: dovecot.tls_cert: cannot be read: /nonexistent/cert.pem"},
+		{"serve --config " + missing, exitConfig, "", missing + ":1: dovecot.tls_cert: cannot be read: /nonexistent/cert.pem"},
 		{"config check --config " + good, exitOK, "the configuration is right", ""},
-		{"config check " + bad, exitConfig, "", bad + ":3: rules.client.ban:"},
+		{"config check " + bad, exitConfig, "", "saslguard: the configuration is wrong:\n" + bad + ":3: rules.client.ban:"},
 		{"config check " + bad + " --set rules.client.ban=25", exitOK, "right", ""},
 		{"config check " + dir + "/none.yaml", exitConfig, "", "none.yaml"},
 		{"config check a b", exitUsage, "", "one file"},
 		{"config show -c " + good, exitOK, "mode: enforce # " + good + ":1", ""},
 		{"config show -c " + good, exitOK, "api_key: (hidden) #", ""},
 		{"config show --set mode", exitUsage, "", "key=value"},
-		{"config show --set mode=perhaps", exitConfig, "", "flag --set"},
+		{"config show --set mode=perhaps", exitConfig, "", "flag --set mode=…: mode:"},
 		{"config defaults", exitOK, string(configs.Defaults()), ""},
 		{"config nonsense", exitUsage, "", "nonsense"},
 		{"setup", exitOK, "dovecot/2.3/90-saslguard.conf\n", ""},
 		{"setup postfix/master.cf", exitOK, "check_policy_service", ""},
 		{"setup etc/passwd", exitUsage, "", "etc/passwd"},
+		{"setup nope", exitUsage, "", "\n  postfix/main.cf\n  postfix/master.cf\n"},
+		{"setup dovecot/2.3", exitOK, "dovecot/2.3/90-saslguard.conf\n", ""},
+		{"setup dovecot/", exitOK, "dovecot/2.3/90-saslguard.conf\ndovecot/2.4/90-saslguard.conf\n", ""},
 		{"setup a b", exitUsage, "", "one file"},
-		{"serve --nonsense", exitUsage, "", "nonsense"},
+		{"serve --nonsense", exitUsage, "", "Try: saslguard serve --help\n"},
+		{"serve --enforce=no", exitUsage, "", "--enforce \"no\": it is true or false"},
+		{"serve --help", exitOK, "--log-level level", ""},
+		{"--help", exitOK, "SASLGUARD_RULES_CLIENT_BAN", ""},
+		{"config defaults --help", exitOK, "install -d /etc/saslguard\n", ""},
 		{"serve --enforce --observe", exitUsage, "", "enforce"},
 		{"serve now", exitUsage, "", "now"},
-		{"nonsense", exitUsage, "", "nonsense"},
+		{"nonsense", exitUsage, "", "Try: saslguard --help\n"},
 		{"serve --config " + bad, exitConfig, "", "rules.client.ban"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
@@ -76,5 +91,35 @@ func TestEveryCommandIsExplained(t *testing.T) {
 				t.Errorf("%s has no description or no example", c.CommandPath())
 			}
 		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	state := "degraded"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"state":%q,"version":"1","mode":"observe","parts":[{"name":"redis","state":%q,"detail":"does not answer"}]}`, state, state)
+	}))
+	defer server.Close()
+	ask := func(args ...string) (int, string) {
+		var stdout, stderr bytes.Buffer
+		code := run(append([]string{"health", "--set", "admin.listen=" + strings.TrimPrefix(server.URL, "http://")}, args...), &stdout, &stderr)
+		return code, stdout.String() + stderr.String()
+	}
+	if code, out := ask(); code != exitOK || !strings.Contains(out, "redis      degraded  does not answer") {
+		t.Errorf("degraded: %d %s", code, out)
+	}
+	if code, out := ask("-o", "json"); code != exitOK || !strings.Contains(out, `"state": "degraded"`) {
+		t.Errorf("json: %d %s", code, out)
+	}
+	if code, out := ask("-o", "xml"); code != exitUsage || !strings.Contains(out, "table or json") {
+		t.Errorf("xml: %d %s", code, out)
+	}
+	state = "failing"
+	if code, out := ask(); code != exitFailed {
+		t.Errorf("failing: %d %s", code, out)
+	}
+	server.Close()
+	if code, out := ask(); code != exitFailed || !strings.Contains(out, "no saslguard answers") {
+		t.Errorf("nobody there: %d %s", code, out)
 	}
 }

@@ -44,7 +44,7 @@ one goes on), SIGTERM and SIGINT stop after the requests in flight are answered.
 	f.StringSliceVar(&s.postfix, "postfix", nil, "where Postfix asks: `host:port` or unix:/path")
 	f.StringSliceVar(&s.dovecot, "dovecot", nil, "where Dovecot asks: `host:port` or unix:/path")
 	f.StringVar(&s.state, "state", "", "`directory` for bans, scores and familiar clients")
-	f.StringVar(&s.level, "log-level", "", "debug, info, warn or error")
+	f.StringVar(&s.level, "log-level", "", "least severe `level` to log: debug, info, warn or error")
 	return c
 }
 

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -93,6 +94,9 @@ func (f *follower) mirror(ctx context.Context, events <-chan store.Event) {
 			}
 		}
 		f.mirrored.note(f.local.Mirror(ctx, batch), f.log)
+		if slices.ContainsFunc(batch, func(e store.Event) bool { return e.Kind == store.Synced }) && len(f.local.Pending(1)) > 0 {
+			f.kick() // a Redis that came back empty is told what it has lost
+		}
 	}
 }
 

@@ -29,9 +29,14 @@ func (h head) key() uint64        { return get64(h.cell, 0) }
 func (h head) kind() score.Kind   { return score.Kind(h.cell[7] & 3) }
 func (h head) at() int64          { return int64(get64(h.cell, 2) & maxTime) }
 func (h head) score() score.Milli { return score.Milli(h.cell[4]) }
-func (h head) ring() uint32       { return h.cell[6] >> 6 }
-func (h head) ringLen() int       { return int(h.cell[6] & 63) }
-func (h head) places() uint32     { return h.cell[7] >> 3 }
+
+// lasting tells whether the file has the subject: places do not survive, so that
+// a login that succeeds at once is never written.
+func (h head) lasting() bool { return h.score() > 0 || h.cell[3]>>16 > 0 }
+
+func (h head) ring() uint32   { return h.cell[6] >> 6 }
+func (h head) ringLen() int   { return int(h.cell[6] & 63) }
+func (h head) places() uint32 { return h.cell[7] >> 3 }
 
 // setPlain writes all but the chains of cells.
 func (h head) setPlain(key uint64, kind score.Kind, s *score.Subject) {

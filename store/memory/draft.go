@@ -16,7 +16,8 @@ type draft struct {
 	events  []store.Event
 	entries map[entryKey]*kept   // nil: removed
 	history map[entryKey]history // zero: forgotten
-	growth  int
+	growth  [store.AutomaticBan + 1]int
+	pasts   int // by how many the histories become more
 
 	removals map[entryKey]bool // whether the removal is to be handed over
 }
@@ -36,15 +37,13 @@ func (d *draft) entry(k entryKey) *kept {
 	return d.l.entries[k]
 }
 
-func (d *draft) times(k entryKey) int {
-	h, ok := d.history[k]
-	if !ok {
-		h = d.l.history[k]
-	}
-	if !h.recent(d.now) {
-		return 0
-	}
-	return h.times
+// full tells whether there is no room for one more entry of a kind. Operators
+// may use all room there is; an attacker who earns bans leaves them the reserve.
+func (d *draft) full(kind store.EntryKind) bool {
+	have := func(k store.EntryKind) int { return d.l.counts[k] + d.growth[k] }
+	automatic := have(store.AutomaticBan)
+	return automatic+have(store.OperatorBan)+have(store.Allow) >= d.l.limit+d.l.reserve ||
+		kind == store.AutomaticBan && automatic >= d.l.limit
 }
 
 func (d *draft) put(e store.Entry) answer {
@@ -58,10 +57,8 @@ func (d *draft) put(e store.Entry) answer {
 		if old != nil && (!old.Observed || e.Observed) {
 			return answer{entry: old.Entry, found: true}
 		}
-		e.Times = d.times(k) + 1
-		if old != nil { // it was only observed until now: the same time
-			e.Times = old.Times
-		}
+		// One that was only observed until now refuses for the first time, too.
+		e.Times = d.past(k).count(e.Observed) + 1
 		if e.Until.IsZero() && e.Ladder.First > 0 {
 			e.Until = d.now.Add(e.Ladder.Duration(e.Times))
 		}
@@ -69,15 +66,15 @@ func (d *draft) put(e store.Entry) answer {
 	if !e.Until.IsZero() && !e.Until.After(d.now) {
 		return answer{err: fmt.Errorf("%w: it was over at %s", store.ErrInvalid, e.Until)}
 	}
-	if before == nil && len(d.l.entries)+d.growth >= d.l.limit {
+	if before == nil && d.full(e.Kind) {
 		return answer{err: store.ErrFull}
 	}
 	if before == nil {
-		d.growth++
+		d.growth[e.Kind]++
 	}
 	e.Since, e.Until = whole(e.Since), whole(e.Until)
 	if e.Kind == store.AutomaticBan && !e.Until.IsZero() && e.Ladder.Forget > 0 {
-		d.history[k] = history{times: e.Times, forget: e.Until.Add(e.Ladder.Forget).UnixMilli()}
+		d.remember(k, &e, e.Ladder.Forget)
 	}
 	e.Ladder = store.Ladder{}
 	d.keep(k, &kept{Entry: e})
@@ -96,9 +93,7 @@ func (d *draft) remove(e *store.Entry, pending bool) answer {
 	if !d.markRemoval(k, pending) {
 		return answer{err: store.ErrFull}
 	}
-	if d.times(k) > 0 {
-		d.history[k] = history{}
-	}
+	d.forget(k)
 	old := d.entry(k)
 	if old == nil {
 		return answer{}
@@ -109,9 +104,8 @@ func (d *draft) remove(e *store.Entry, pending bool) answer {
 
 // drop removes an entry that there is.
 func (d *draft) drop(k entryKey) {
-	d.growth--
+	d.growth[k.kind]--
 	d.entries[k] = nil
-
 	d.events = append(d.events, store.Event{Kind: store.Removed, Entry: k.entry()})
 }
 
@@ -131,7 +125,7 @@ func (d *draft) save() error {
 		}
 		for k, h := range d.history {
 			key := k.bytes()
-			if err := putOrDelete(past, key, h.times > 0, func() []byte { return encodeHistory(h) }); err != nil {
+			if err := putOrDelete(past, key, h != (history{}), func() []byte { return encodeHistory(h) }); err != nil {
 				return err
 			}
 		}
@@ -153,12 +147,15 @@ func putOrDelete(b *bbolt.Bucket, key []byte, put bool, value func() []byte) err
 func (d *draft) apply() {
 	l := d.l
 	for k, h := range d.history {
-		if h.times == 0 {
-			delete(l.history, k)
-			continue
-		}
 		l.remember(k, h)
 	}
+	d.publish()
+	l.trimEndings()
+}
+
+// publish changes the entries and tells the watchers.
+func (d *draft) publish() {
+	l := d.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for k, e := range d.entries {

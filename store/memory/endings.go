@@ -8,6 +8,8 @@ import (
 const (
 	expireEvery = 200 * time.Millisecond
 	expireBatch = 1000 // endings that share a transaction
+
+	spareEndings = 1024 // that a small ledger may leave behind
 )
 
 // ending is when an entry, or the history of one, is over.
@@ -68,8 +70,8 @@ func (d *draft) expire() bool {
 			return false
 		}
 		if x.past {
-			if h, ok := d.l.history[x.key]; ok && !h.recent(d.now) {
-				d.history[x.key] = history{}
+			if d.past(x.key) == (history{}) {
+				d.forget(x.key)
 			}
 			continue
 		}
@@ -80,24 +82,22 @@ func (d *draft) expire() bool {
 	return true
 }
 
-// remember keeps how often something was banned. There are as many histories
-// as there may be entries; of a few, the one that ends soonest goes.
-func (l *ledger) remember(k entryKey, h history) {
-	if _, ok := l.history[k]; !ok && len(l.history) >= l.limit {
-		victim, soonest, seen := k, h.forget, 0
-		for key, x := range l.history {
-			if x.forget < soonest {
-				victim, soonest = key, x.forget
-			}
-			if seen++; seen == evictSamples {
-				break
-			}
-		}
-		if victim == k {
-			return
-		}
-		delete(l.history, victim)
+// trimEndings drops the endings that mean nothing any more once they are the
+// most: entries that were replaced or removed and histories that were evicted
+// leave theirs behind.
+func (l *ledger) trimEndings() {
+	if len(l.ends.list) <= 2*(len(l.entries)+len(l.history))+spareEndings {
+		return
 	}
-	l.history[k] = h
-	l.ends.add(ending{at: h.forget, past: true, key: k})
+	list := make(endingList, 0, len(l.entries)+len(l.history))
+	for k, e := range l.entries {
+		if !e.Until.IsZero() {
+			list = append(list, ending{at: e.Until.UnixMilli(), key: k})
+		}
+	}
+	for k, h := range l.history {
+		list = append(list, ending{at: h.forgotten(), past: true, key: k})
+	}
+	heap.Init(&list)
+	l.ends.list = list
 }

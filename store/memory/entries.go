@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/saslguard/saslguard/store"
 )
@@ -114,26 +113,3 @@ func cutText(b []byte) (text string, rest []byte, err error) {
 	b = b[n:]
 	return string(b[:length]), b[length:], nil
 }
-
-func encodeHistory(h history) []byte {
-	b := binary.LittleEndian.AppendUint32(nil, uint32(h.times))
-	return binary.LittleEndian.AppendUint64(b, uint64(h.forget))
-}
-
-func decodeHistory(key, value []byte) (k entryKey, h history, err error) {
-	if k, err = decodeEntryKey(key); err != nil {
-		return k, h, err
-	}
-	if len(value) != 12 {
-		return k, h, fmt.Errorf("%w: a history of %d bytes", errRecord, len(value))
-	}
-	h.times = int(binary.LittleEndian.Uint32(value))
-	h.forget = int64(binary.LittleEndian.Uint64(value[4:]))
-	if h.times == 0 || h.times > 1<<31 {
-		return k, h, fmt.Errorf("%w: a history of %d times", errRecord, h.times)
-	}
-	return k, h, nil
-}
-
-// recent tells whether a history still counts.
-func (h history) recent(now time.Time) bool { return h.forget > now.UnixMilli() }

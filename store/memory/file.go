@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"sync"
 	"syscall"
 	"time"
 
@@ -29,12 +28,11 @@ const lockTimeout = time.Second
 // guarded. A failing disk stops no login: writes return errors, which are
 // counted, and logged when that begins and ends.
 type file struct {
-	db      *bbolt.DB
-	log     *zap.Logger
-	meters  *meters
-	mu      sync.Mutex
-	failing bool // the last write failed
-	broken  bool // a write panicked: bbolt's state is unknown
+	db     *bbolt.DB
+	path   string
+	log    *zap.Logger
+	meters *meters
+	health health
 }
 
 // openFile opens the file, or starts a new one after setting aside what is none
@@ -43,7 +41,7 @@ func openFile(path string, now func() time.Time, log *zap.Logger, m *meters) (*f
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	f := &file{log: log, meters: m}
+	f := &file{path: path, log: log, meters: m}
 	err := f.open(path, now)
 	if errors.Is(err, errSetAside) {
 		err = f.open(path, now)
@@ -172,41 +170,24 @@ var errPanic = errors.New("bbolt panicked")
 
 // update carries out a durable transaction.
 func (f *file) update(fn func(tx *bbolt.Tx) error) error {
-	f.mu.Lock()
-	broken := f.broken
-	f.mu.Unlock()
 	err := errBroken
-	if !broken {
+	if !f.health.isBroken() {
 		err = guarded(func() error { return f.db.Update(fn) })
 	}
-	f.note(err)
-	return err
-}
-
-// note counts a write's error, and logs it if the one before had none.
-func (f *file) note(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.broken = f.broken || errors.Is(err, errPanic)
 	if err != nil {
 		f.meters.writeErrors.Inc()
+		if f.health.failed(err) {
+			f.log.Error("the state file cannot be written: what is learnt from now on does not survive a restart",
+				zap.Error(err))
+		}
 	}
-	switch {
-	case err != nil && !f.failing:
-		f.log.Error("the state file cannot be written: what is learnt from now on does not survive a restart",
-			zap.Error(err))
-	case err == nil && f.failing:
-		f.log.Info("the state file can be written again")
-	}
-	f.failing = err != nil
+	return err
 }
 
 // close closes the file. A broken one is left to the end of the process: bbolt
 // may wait for a lock that its panic kept.
 func (f *file) close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.broken {
+	if f.health.isBroken() {
 		return errBroken
 	}
 	return guarded(f.db.Close)

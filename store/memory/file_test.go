@@ -36,7 +36,7 @@ func fill(t *testing.T, s *Store, n int) {
 		if err := s.Do(ctx, []store.Op{op}, out); err != nil {
 			t.Fatal(err)
 		}
-		op.Account, op.Outcome = "friend@example.org", score.Success
+		op.Account, op.Outcome = fmt.Sprintf("friend%d@example.org", i/maxNetworks), score.Success
 		if err := s.Do(ctx, []store.Op{op}, out); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,21 @@ import (
 	"github.com/saslguard/saslguard/score"
 )
 
+const (
+	// recordHeads is how many heads share a record of the file. One that changes
+	// costs a page of four kilobytes or more, and so many fit into about one.
+	recordHeads = 128
+	// flushBytes is how much is written in one transaction, but for the last
+	// record of it.
+	flushBytes = 1 << 20
+)
+
+// piece is what is written at once: one record of a shard, or all of them after
+// those of an earlier run, which are numbered otherwise.
+type piece struct{ shard, record int }
+
+const wholeShard = -1
+
 // flushLoop writes changed scores now and then.
 func (s *Store) flushLoop() {
 	if s.file == nil {
@@ -28,46 +43,65 @@ func (s *Store) flushLoop() {
 	}
 }
 
-// flush writes what has changed, a transaction for each shard, so that a ban
-// never waits for more than one of them.
+// flush writes what has changed, in transactions of a bounded size, so that a
+// ban never waits for more than one of them.
 func (s *Store) flush() error {
 	began := time.Now()
 	defer func() { s.meters.flush.Observe(time.Since(began).Seconds()) }()
+	failures := s.file.failures()
+	var work []piece
 	for i := range s.shards {
-		// What fails for one shard would fail for the next.
-		if err := s.flushShard(i); err != nil {
+		work = s.shards[i].takeDirty(i, work)
+	}
+	for len(work) > 0 {
+		n, err := s.flushSome(work)
+		if err != nil {
+			// What fails for one piece would fail for the next.
+			s.putDirty(work)
 			return fmt.Errorf("writing scores: %w", err)
 		}
+		work = work[n:]
 	}
-	return nil
+	return s.file.settle(failures)
 }
 
-func (s *Store) flushShard(i int) error {
-	p := &s.shards[i]
-	chunks, rewrite := p.takeDirty()
-	if len(chunks) == 0 && !rewrite {
-		return nil
-	}
-	err := s.file.update(func(tx *bbolt.Tx) error {
+// flushSome writes the first pieces in one transaction, and returns how many.
+func (s *Store) flushSome(work []piece) (n int, err error) {
+	err = s.file.update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(nameScores))
-		if rewrite {
-			if err := deletePrefix(b, []byte{byte(i)}); err != nil {
+		for size := 0; n < len(work) && size < flushBytes; n++ {
+			wrote, err := s.shards[work[n].shard].write(b, work[n])
+			if err != nil {
 				return err
 			}
-		}
-		for _, chunk := range chunks {
-			key := chunkKey(i, chunk)
-			value := p.encodeChunk(chunk)
-			if err := putOrDelete(b, key, value != nil, func() []byte { return value }); err != nil {
-				return err
-			}
+			size += wrote
 		}
 		return nil
 	})
-	if err != nil {
-		p.putDirty(chunks, rewrite)
+	return n, err
+}
+
+// write puts a piece as it is now, and returns how large it is.
+func (s *shard) write(b *bbolt.Bucket, p piece) (size int, err error) {
+	if p.record != wholeShard {
+		return s.writeRecord(b, p.shard, p.record)
 	}
-	return err
+	if err := deletePrefix(b, []byte{byte(p.shard)}); err != nil {
+		return 0, err
+	}
+	for i := range s.records() {
+		n, err := s.writeRecord(b, p.shard, i)
+		if err != nil {
+			return 0, err
+		}
+		size += n
+	}
+	return size, nil
+}
+
+func (s *shard) writeRecord(b *bbolt.Bucket, shard, record int) (size int, err error) {
+	key, value := recordKey(shard, record), s.encodeRecord(record)
+	return len(value), putOrDelete(b, key, value != nil, func() []byte { return value })
 }
 
 func deletePrefix(b *bbolt.Bucket, prefix []byte) error {
@@ -80,49 +114,64 @@ func deletePrefix(b *bbolt.Bucket, prefix []byte) error {
 	return nil
 }
 
-func chunkKey(shard, chunk int) []byte {
-	return binary.BigEndian.AppendUint32([]byte{byte(shard)}, uint32(chunk))
+func recordKey(shard, record int) []byte {
+	return binary.BigEndian.AppendUint32([]byte{byte(shard)}, uint32(record))
 }
 
-// takeDirty returns the chunks of heads that the file does not have as they
-// are, and takes them as written.
-func (s *shard) takeDirty() (chunks []int, rewrite bool) {
+// takeDirty appends the records that the file does not have as they are, and
+// takes them as written.
+func (s *shard) takeDirty(shard int, work []piece) []piece {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, dirty := range s.dirty {
-		if dirty {
-			chunks = append(chunks, i)
-			s.dirty[i] = false
-		}
+	if s.rewrite {
+		work = append(work, piece{shard, wholeShard})
 	}
-	rewrite, s.rewrite = s.rewrite, false
-	return chunks, rewrite
+	for i, dirty := range s.dirty {
+		if dirty && !s.rewrite {
+			work = append(work, piece{shard, i})
+		}
+		s.dirty[i] = false
+	}
+	s.rewrite = false
+	return work
 }
 
 // putDirty takes back what takeDirty took.
-func (s *shard) putDirty(chunks []int, rewrite bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, i := range chunks {
-		s.dirty[i] = true
+func (s *Store) putDirty(work []piece) {
+	for _, p := range work {
+		s.shards[p.shard].putDirty(p.record)
 	}
-	s.rewrite = s.rewrite || rewrite
 }
 
-// encodeChunk encodes the subjects of a chunk of heads, nil if there are none.
-func (s *shard) encodeChunk(chunk int) []byte {
+func (s *shard) putDirty(record int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if record == wholeShard {
+		s.rewrite = true
+	} else {
+		s.dirty[record] = true
+	}
+}
+
+// records is how many records the shard's heads make.
+func (s *shard) records() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.dirty)
+}
+
+// encodeRecord encodes the subjects of a record's heads, nil if there are none.
+func (s *shard) encodeRecord(record int) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := []byte{subjectsVersion}
-	for slot := uint32(chunk * chunkCells); slot < min(uint32((chunk+1)*chunkCells), s.heads.used); slot++ {
+	for slot := uint32(record * recordHeads); slot < min(uint32((record+1)*recordHeads), s.heads.used); slot++ {
 		h := head{s.heads.at(slot)}
-		if slot == 0 || !h.used() {
+		if slot == 0 || !h.used() || !h.lasting() {
 			continue
 		}
 		s.unpack(slot)
-		if s.subject.Score > 0 || s.subject.Repeats > 0 {
-			b = appendSubject(b, h.key(), h.kind(), &s.subject)
-		}
+		b = appendSubject(b, h.key(), h.kind(), &s.subject)
 	}
 	if len(b) == 1 {
 		return nil

@@ -19,7 +19,7 @@ type bucket = string
 // The buckets and the keys of bucketMeta.
 const (
 	nameMeta    bucket = "meta"
-	nameScores  bucket = "scores"  // shard, chunk → subjects
+	nameScores  bucket = "scores"  // shard, record → subjects
 	nameLedger  bucket = "ledger"  // entry's name → entry
 	nameHistory bucket = "history" // entry's name → how often it was banned
 	namePairs   bucket = "pairs"   // account, network → when it ends
@@ -27,8 +27,9 @@ const (
 	// Made when it is first needed.
 	nameRemovals bucket = "removals" // entry's name → its removal is to be handed over
 
-	metaVersion = "format"
-	metaKey     = "key"
+	metaVersion  = "format"
+	metaKey      = "key"
+	metaMirrored = "mirrored" // the name of the ledger that is mirrored
 )
 
 var errForeign = errors.New("it is a bbolt file, but not saslguard's")

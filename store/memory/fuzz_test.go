@@ -64,7 +64,8 @@ func FuzzEntry(f *testing.F) {
 func FuzzFamiliar(f *testing.F) {
 	f.Add(pairKey{1, 2}.bytes(), encodePair(1_800_000_000))
 	f.Add(accountKey(7), encodeRights(rights{}.with(5, 1_800_000_000, 3).with(6, 1_800_000_060, 3)))
-	f.Add(entryKey{kind: store.Allow, account: "a"}.bytes(), encodeHistory(history{times: 2, forget: 9}))
+	f.Add(entryKey{kind: store.Allow, account: "a"}.bytes(), encodeHistory(history{enforced: bans{2, 9}}))
+	f.Add(entryKey{kind: store.AutomaticBan, account: "a"}.bytes(), encodeHistory(history{observed: bans{3, 9}}))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		if k, until, err := decodePair(key, value); err == nil {
 			if string(k.bytes()) != string(key) || string(encodePair(until)) != string(value) {

@@ -19,17 +19,12 @@ type entryKey struct {
 
 func keyOf(e *store.Entry) entryKey { return entryKey{e.Kind, e.Prefix, e.Account} }
 
-// history is how often something was banned automatically.
-type history struct {
-	times  int
-	forget int64 // Unix milliseconds; from then on it counts for nothing
-}
-
 // ledger holds the entries. Its goroutine alone changes them, and mu is held
 // only to change or copy maps, never while anything is written or told.
 type ledger struct {
 	store    *Store
-	limit    int
+	limit    int // of automatic bans, and of histories
+	reserve  int // entries beyond that which are left to operators
 	requests chan *request
 	mirrors  chan *mirrorRequest
 
@@ -41,9 +36,10 @@ type ledger struct {
 	watchers map[*watcher]struct{}
 
 	// The goroutine's own.
-	history map[entryKey]history
-	ends    endings
-	seen    map[entryKey]struct{} // what the snapshot being mirrored has; nil outside of one
+	history  map[entryKey]history
+	ends     endings
+	mirrored string                // the name of the ledger being mirrored, "" for none yet
+	seen     map[entryKey]struct{} // what the snapshot being mirrored has; nil outside of one
 }
 
 // request asks the ledger's goroutine to put or remove an entry.
@@ -63,9 +59,9 @@ type answer struct {
 // requestBatch is how many requests share a transaction.
 const requestBatch = 256
 
-func newLedger(s *Store, limit int) *ledger {
+func newLedger(s *Store, cfg Config) *ledger {
 	return &ledger{
-		store: s, limit: limit, requests: make(chan *request), mirrors: make(chan *mirrorRequest),
+		store: s, limit: cfg.Bans, reserve: cfg.reserve(), requests: make(chan *request), mirrors: make(chan *mirrorRequest),
 		entries: make(map[entryKey]*kept), removals: make(map[entryKey]struct{}),
 		watchers: make(map[*watcher]struct{}), history: make(map[entryKey]history),
 	}
@@ -73,7 +69,8 @@ func newLedger(s *Store, limit int) *ledger {
 
 // Put implements store.Ledger. The entry is on disk when it returns; where it
 // cannot be written Put fails and the entry is not in force. Errors wrap
-// store.ErrInvalid, store.ErrFull, store.ErrClosed or what the disk said.
+// store.ErrInvalid, store.ErrFull, store.ErrClosed or what the disk said. After
+// ctx's error the entry may be in force yet: ctx ends the waiting, not the write.
 func (s *Store) Put(ctx context.Context, e store.Entry) (store.Entry, error) {
 	if err := e.Check(); err != nil {
 		return store.Entry{}, err
@@ -108,8 +105,14 @@ func (l *ledger) ask(ctx context.Context, r *request) answer {
 	case <-l.store.done:
 		return answer{err: store.ErrClosed}
 	}
-	// Once taken it is carried out: what it did is better known than not.
-	return <-r.reply
+	select {
+	case a := <-r.reply:
+		return a
+	case <-ctx.Done():
+		// The disk takes too long for whoever asked. It is carried out
+		// nevertheless, if the disk ever answers.
+		return answer{err: ctx.Err()}
+	}
 }
 
 // run serves requests and ends entries whose time is over.

@@ -20,7 +20,7 @@ func (s *Store) openFile(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	s.file = f
+	s.file, s.notes.file = f, f
 	if err := guarded(func() error { return f.db.View(func(tx *bbolt.Tx) error { return s.load(tx, cfg) }) }); err != nil {
 		return errors.Join(fmt.Errorf("reading the state file %s: %w", s.options.Path, err), f.close())
 	}
@@ -29,6 +29,7 @@ func (s *Store) openFile(cfg Config) error {
 
 func (s *Store) load(tx *bbolt.Tx, cfg Config) error {
 	copy(s.key[:], tx.Bucket([]byte(nameMeta)).Get([]byte(metaKey)))
+	s.ledger.mirrored = string(tx.Bucket([]byte(nameMeta)).Get([]byte(metaMirrored)))
 	s.initShards(cfg)
 	l := loader{store: s, now: s.nowMillis()}
 	l.each(tx, nameScores, l.scores)
@@ -82,7 +83,7 @@ func (l *loader) scores(key, value []byte) error {
 	p := &l.store.shards[key[0]]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// Subjects get new heads, so the chunks of the file are all out of date.
+	// Subjects get new heads, so the records of the file are all out of date.
 	p.rewrite = true
 	rules := l.store.lastRules()
 	return decodeSubjects(value, &p.subject, func(key64 uint64, kind score.Kind) {
@@ -120,7 +121,7 @@ func (l *loader) removal(key, _ []byte) error {
 func (l *loader) pair(key, value []byte) error {
 	k, until, err := decodePair(key, value)
 	if err == nil {
-		l.store.people.befriend(k, until)
+		l.store.notes.befriend(k, until)
 	}
 	return err
 }
@@ -128,7 +129,13 @@ func (l *loader) pair(key, value []byte) error {
 func (l *loader) rights(key, value []byte) error {
 	account, r, err := decodeRights(key, value)
 	if err == nil {
-		l.store.people.restore(account, r)
+		// The oldest first: of two that were right in the same second the later
+		// one is newer.
+		for i := maxRights - 1; i >= 0; i-- {
+			if r.at[i] != 0 {
+				l.store.notes.learn(account, r.token[i], r.at[i], maxRights)
+			}
+		}
 	}
 	return err
 }

@@ -2,9 +2,9 @@
 // and a bbolt file keeps it over restarts.
 //
 // Bans, entries of the allowlist, familiar pairs and right passwords are in the
-// file before they are in force. Scores are written every minute and when the
-// store is closed; a host that dies forgets what was counted in its last
-// minute, and every place in flight.
+// file before they are in force. Scores are written every five seconds and when
+// the store is closed; a host that dies forgets what was counted in its last
+// five seconds, and every place in flight.
 //
 // On failure: a file that is damaged, not saslguard's or written by a newer
 // version is set aside under another name, and a new one begun. A disk that
@@ -42,7 +42,7 @@ type Options struct {
 	Logger *zap.Logger
 	// Registerer gets the metrics; nil registers none.
 	Registerer prometheus.Registerer
-	// FlushEvery is how often changed scores are written; 0 is a minute.
+	// FlushEvery is how often changed scores are written; 0 is five seconds.
 	FlushEvery time.Duration
 	// GatherFor is how long pairs and passwords wait for others to share a
 	// transaction; 0 is 50 ms.
@@ -60,7 +60,7 @@ func (o Options) filled() Options {
 		o.Logger = zap.NewNop()
 	}
 	if o.FlushEvery <= 0 {
-		o.FlushEvery = time.Minute
+		o.FlushEvery = 5 * time.Second
 	}
 	if o.GatherFor <= 0 {
 		o.GatherFor = 50 * time.Millisecond
@@ -106,15 +106,11 @@ func Open(cfg Config, opts Options) (*Store, error) {
 		options: opts.filled(), key: newKey(), people: newPeople(cfg.Familiar), meters: newMeters(),
 		done: make(chan struct{}), ended: make(chan struct{}),
 	}
-	s.ledger = newLedger(s, cfg.Bans)
+	s.ledger, s.notes = newLedger(s, cfg), newNotes(s)
 	if err := s.openFile(cfg); err != nil {
 		return nil, err
 	}
 	s.hasher = store.NewHasher(s.key)
-	s.notes = &notes{
-		people: s.people, file: s.file, meters: s.meters, queue: make(chan note, noteQueue),
-		gather: s.options.GatherFor, done: s.done,
-	}
 	if err := s.meters.register(opts.Registerer, s); err != nil {
 		if s.file != nil {
 			err = errors.Join(err, s.file.close())

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
@@ -50,7 +51,8 @@ const (
 //
 // The entries are durable elsewhere: where the file cannot be written they are
 // in force nevertheless, and the error is returned. Entries beyond the limit are
-// left out, and the error wraps store.ErrFull.
+// left out, and the error wraps store.ErrFull. After ctx's error they may be
+// taken over yet.
 func (s *Store) Mirror(ctx context.Context, events []store.Event) error {
 	return s.mirror(ctx, mirrorFollow, events)
 }
@@ -109,7 +111,8 @@ func (s *Store) mirror(ctx context.Context, kind mirrorKind, events []store.Even
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
-	r := &mirrorRequest{kind: kind, events: events, reply: make(chan error, 1)}
+	// The caller may use its slice again when ctx ends before the disk answers.
+	r := &mirrorRequest{kind: kind, events: slices.Clone(events), reply: make(chan error, 1)}
 	select {
 	case s.ledger.mirrors <- r:
 	case <-ctx.Done():
@@ -117,7 +120,12 @@ func (s *Store) mirror(ctx context.Context, kind mirrorKind, events []store.Even
 	case <-s.done:
 		return store.ErrClosed
 	}
-	err := <-r.reply
+	var err error
+	select {
+	case err = <-r.reply:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if kind != mirrorShared {
 		s.freeRings(events)
 	}

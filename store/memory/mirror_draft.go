@@ -38,6 +38,9 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 		case r.kind == mirrorShared:
 			d.handedOver(e)
 		case e.Kind == store.Reset:
+			note(d.flush())
+			note(l.named(e.Ledger))
+			d = l.newDraft()
 			l.seen = make(map[entryKey]struct{})
 		case e.Kind == store.Put:
 			note(d.mirrorPut(e.Entry, r.kind))
@@ -51,6 +54,43 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 	}
 	note(d.flush())
 	return skipped
+}
+
+// named takes note of which ledger is mirrored. If it is another one than
+// before, that one was lost with all that it held: what it had told of waits to
+// be handed over to the new one.
+func (l *ledger) named(name string) error {
+	if name == "" || name == l.mirrored {
+		return nil
+	}
+	lost := l.mirrored != ""
+	l.mirrored = name
+	var failed error
+	if file := l.store.file; file != nil {
+		failed = file.update(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte(nameMeta)).Put([]byte(metaMirrored), []byte(name))
+		})
+	}
+	if !lost {
+		return failed
+	}
+	d, n := l.newDraft(), 0
+	for k, e := range l.entries {
+		if !e.shared {
+			continue
+		}
+		d.entries[k] = &kept{Entry: e.Entry}
+		if n++; n%mirrorBatch == 0 {
+			if err := d.flush(); err != nil {
+				failed = err
+			}
+			d = l.newDraft()
+		}
+	}
+	if err := d.flush(); err != nil {
+		failed = err
+	}
+	return failed
 }
 
 // flush writes a draft and makes it visible, written or not.
@@ -117,13 +157,13 @@ func (d *draft) mirrorPut(e store.Entry, kind mirrorKind) error {
 		return nil
 	case !e.Live(d.now):
 		return nil
-	case before == nil && len(d.l.entries)+d.growth >= d.l.limit:
+	case before == nil && d.full(e.Kind):
 		return fmt.Errorf("mirroring %s%s: %w", prefixText(&e), e.Account, store.ErrFull)
 	case before == nil:
-		d.growth++
+		d.growth[e.Kind]++
 	}
-	if kind := e.Kind; kind == store.AutomaticBan && e.Times > 0 && !e.Until.IsZero() {
-		d.history[k] = history{times: e.Times, forget: e.Until.Add(mirrorMemory).UnixMilli()}
+	if e.Kind == store.AutomaticBan && e.Times > 0 && !e.Until.IsZero() {
+		d.remember(k, &e, mirrorMemory)
 	}
 	d.keep(k, &kept{Entry: e, shared: true})
 	return nil
@@ -145,8 +185,8 @@ func (d *draft) mirrorRemoved(e *store.Entry) {
 	if old == nil || d.waits(k) {
 		return
 	}
-	if old.Live(d.now.Add(nearEnd)) && d.times(k) > 0 {
-		d.history[k] = history{} // an unban forgets how often it was
+	if old.Live(d.now.Add(nearEnd)) {
+		d.forget(k) // an unban forgets how often it was
 	}
 	d.drop(k)
 }
@@ -167,7 +207,7 @@ func (d *draft) handedOver(e *store.Event) {
 // there was room for that.
 func (d *draft) markRemoval(k entryKey, waits bool) bool {
 	_, marked := d.l.removals[k]
-	if waits && !marked && len(d.l.removals)+len(d.removals) >= d.l.limit {
+	if waits && !marked && len(d.l.removals)+len(d.removals) >= d.l.limit+d.l.reserve {
 		return false
 	}
 	if _, decided := d.removals[k]; decided || marked != waits {

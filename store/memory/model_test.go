@@ -27,9 +27,12 @@ func TestShardAgreesWithPlainSubjects(t *testing.T) {
 		if r.IntN(5000) == 0 {
 			now += r.Int64N(100 * 3600 * 1000)
 		}
+		if r.IntN(5000) == 0 {
+			now -= r.Int64N(100 * 3600 * 1000) // the clock is set back
+		}
 		key := 1 + r.Uint64N(40)
 		v := visit{
-			deed: deed(r.IntN(int(record) + 1)), kind: score.Kind(key % 4), key: key, rules: rules, counts: r.IntN(2) == 0,
+			deed: deed(r.IntN(int(record) + 1)), kind: score.Kind(key % 4), key: key, wall: now, rules: rules, counts: r.IntN(2) == 0,
 			event: score.Event{
 				At: now - r.Int64N(5000), Entry: score.MakeEntry(r.Uint32N(5), r.Uint32N(60)), Guess: r.Uint64N(200),
 				Outcome: score.Outcome(r.IntN(int(score.Ignored) + 1)), Secret: score.Secret(r.IntN(4)), Count: r.IntN(3),
@@ -69,19 +72,21 @@ func TestShardAgreesWithPlainSubjects(t *testing.T) {
 func plainly(kept *score.Subject, v *visit) score.Reading {
 	sub := *kept
 	sub.Ring, sub.Places = slices.Clone(kept.Ring), slices.Clone(kept.Places)
+	changed, added := sub.SetBack(v.wall, v.rules), score.Milli(0)
 	sub.Touch(v.event.At, v.kind, v.rules)
-	changed, added := false, score.Milli(0)
 	switch v.deed {
 	case reserve:
-		_, changed = sub.Reserve(v.kind, v.event, v.counts, v.rules)
+		_, taken := sub.Reserve(v.kind, v.event, v.counts, v.rules)
+		changed = changed || taken
 	case giveBack:
-		for i := len(sub.Places) - 1; i >= 0 && !changed; i-- {
+		for i := len(sub.Places) - 1; i >= 0; i-- {
 			if p := sub.Places[i]; p.Guess == v.event.Guess && p.Entry == v.event.Entry {
 				sub.Places, changed = slices.Delete(sub.Places, i, i+1), true
+				break
 			}
 		}
 	case settle:
-		changed = sub.Settle(v.event)
+		changed = sub.Settle(v.event) || changed
 	case record:
 		added, changed = sub.Record(v.kind, v.event, v.rules), true
 		if v.event.Outcome == score.Success && v.kind != score.Network {

@@ -6,25 +6,13 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
 )
 
 const (
 	noteQueue = 2048 // notes that may wait to be written
 	noteBatch = 1024 // notes that one transaction holds
-	day       = int64(24 * time.Hour / time.Millisecond)
 )
-
-// note is what a successful login taught, or a request to forget an account.
-type note struct {
-	pair    pairKey
-	until   uint32 // when the pair ceases to be familiar, Unix seconds; 0: nothing new
-	token   uint32
-	rightAt uint32 // when the token was right, Unix seconds; 0: nothing new
-	keep    int
-	forget  chan<- forgotten // set: forget the account instead
-}
 
 type forgotten struct {
 	pairs int
@@ -42,47 +30,17 @@ type notes struct {
 	done   <-chan struct{}
 
 	// Gone from memory, and still in the file.
-	gonePairs  []pairKey
-	goneRights []uint64
+	gonePairs  map[pairKey]struct{}
+	goneRights map[uint64]struct{}
 	part       int // that is swept next
 }
 
-// befriend notes what a success taught: that the pair is familiar, if it is
-// already or the client owed less than its tarpit score, and which password is
-// right.
-func (s *Store) befriend(a *attempt, owed score.Milli) {
-	r, seconds := a.op.Rules, a.now/1000
-	n := note{pair: pairKey{a.marks.Account, a.marks.Network}}
-	good := a.out.Familiar || r.Client.Tarpit == 0 || owed < r.Client.Tarpit
-	if a.network && r.FamiliarFor > 0 && good {
-		until := (a.now + r.FamiliarFor) / 1000
-		if !a.out.Familiar || until-a.until >= refreshAfter(r.FamiliarFor) {
-			n.until = uint32(until)
-		}
-	}
-	if a.op.Secret == score.Sure && r.Remember > 0 && r.RememberFor > 0 {
-		if a.out.Known != 1 || seconds-a.rightAt >= refreshAfter(r.RememberFor) {
-			n.token, n.rightAt, n.keep = a.op.Token, uint32(seconds), r.Remember
-		}
-	}
-	switch {
-	case n.until == 0 && n.rightAt == 0:
-	case s.file == nil:
-		s.notes.apply(&n)
-	default:
-		select {
-		case s.notes.queue <- n:
-		default:
-			// Only a disk that cannot keep up with logins gets here. The next
-			// login teaches the same.
-			s.meters.dropped.Inc()
-		}
+func newNotes(s *Store) *notes {
+	return &notes{
+		people: s.people, meters: s.meters, queue: make(chan note, noteQueue), gather: s.options.GatherFor, done: s.done,
+		gonePairs: make(map[pairKey]struct{}), goneRights: make(map[uint64]struct{}),
 	}
 }
-
-// refreshAfter is by how many seconds what is remembered for a span of
-// milliseconds must have aged before it is written again.
-func refreshAfter(span int64) int64 { return max(min(day, span/4)/1000, 1) }
 
 // forget forgets an account after all that was noted before.
 func (w *notes) forget(ctx context.Context, account uint64) (int, error) {
@@ -170,14 +128,35 @@ func (w *notes) write(batch []note) {
 // apply makes a note visible.
 func (w *notes) apply(n *note) {
 	if n.until != 0 {
-		if gone, evicted := w.people.befriend(n.pair, n.until); evicted && w.file != nil {
-			w.gonePairs = append(w.gonePairs, gone)
-		}
+		w.befriend(n.pair, n.until)
 	}
 	if n.rightAt != 0 {
-		if gone, evicted := w.people.learn(n.pair.account, n.token, n.rightAt, n.keep); evicted && w.file != nil {
-			w.goneRights = append(w.goneRights, gone)
-		}
+		w.learn(n.pair.account, n.token, n.rightAt, n.keep)
+	}
+}
+
+// befriend makes a pair familiar that the file has. One that went before, in the
+// same batch, is there again.
+func (w *notes) befriend(key pairKey, until uint32) {
+	gone, evicted := w.people.befriend(key, until)
+	if w.file == nil {
+		return
+	}
+	delete(w.gonePairs, key)
+	if evicted {
+		w.gonePairs[gone] = struct{}{}
+	}
+}
+
+// learn likewise notes a right password that the file has.
+func (w *notes) learn(account uint64, token, at uint32, keep int) {
+	gone, evicted := w.people.learn(account, token, at, keep)
+	if w.file == nil {
+		return
+	}
+	delete(w.goneRights, account)
+	if evicted {
+		w.goneRights[gone] = struct{}{}
 	}
 }
 
@@ -188,12 +167,12 @@ func (w *notes) save(batch []note) error {
 	}
 	err := w.file.update(func(tx *bbolt.Tx) error {
 		pairs, passwords := tx.Bucket([]byte(namePairs)), tx.Bucket([]byte(nameRights))
-		for _, key := range w.gonePairs {
+		for key := range w.gonePairs {
 			if err := pairs.Delete(key.bytes()); err != nil {
 				return err
 			}
 		}
-		for _, account := range w.goneRights {
+		for account := range w.goneRights {
 			if err := passwords.Delete(accountKey(account)); err != nil {
 				return err
 			}
@@ -201,7 +180,8 @@ func (w *notes) save(batch []note) error {
 		return w.put(batch, pairs, passwords)
 	})
 	if err == nil {
-		w.gonePairs, w.goneRights = w.gonePairs[:0], w.goneRights[:0]
+		clear(w.gonePairs)
+		clear(w.goneRights)
 	}
 	return err
 }
@@ -262,8 +242,12 @@ func (w *notes) erase(account uint64) (int, error) {
 func (w *notes) sweep(now, rightSince int64) {
 	pairs, accounts := w.people.sweep(w.part, now, rightSince)
 	if w.file != nil {
-		w.gonePairs = append(w.gonePairs, pairs...)
-		w.goneRights = append(w.goneRights, accounts...)
+		for _, key := range pairs {
+			w.gonePairs[key] = struct{}{}
+		}
+		for _, account := range accounts {
+			w.goneRights[account] = struct{}{}
+		}
 	}
 	w.part = (w.part + 1) % shards
 	if w.part == 0 {

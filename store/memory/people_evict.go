@@ -8,9 +8,9 @@ func (p *people) evictPair(except pairKey) (gone pairKey, evicted bool) {
 		seen, soonest := 0, ^uint32(0)
 		part.mu.RLock()
 		// Iteration begins anywhere, so the first few are a sample.
-		for key, until := range part.pairs {
-			if key != except && until < soonest {
-				gone, soonest, evicted = key, until, true
+		for key, f := range part.pairs {
+			if key != except && f.until < soonest {
+				gone, soonest, evicted = key, f.until, true
 			}
 			if seen++; seen == evictSamples {
 				break
@@ -54,8 +54,8 @@ func (p *people) evictRights(except uint64) (gone uint64, evicted bool) {
 func (p *people) sweep(i int, now, rightSince int64) (pairs []pairKey, accounts []uint64) {
 	part := &p.parts[i]
 	part.mu.RLock()
-	for key, until := range part.pairs {
-		if int64(until) <= now {
+	for key, f := range part.pairs {
+		if int64(f.until) <= now {
 			pairs = append(pairs, key)
 		}
 	}

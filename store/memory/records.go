@@ -81,7 +81,7 @@ func decodeRights(key, value []byte) (account uint64, r rights, err error) {
 	return binary.BigEndian.Uint64(key), r, nil
 }
 
-// A chunk of subjects is a version and the subjects one after the other.
+// A record of subjects is a version and the subjects one after the other.
 const (
 	subjectsVersion = 1
 	subjectBytes    = 1 + 8 + 8 + 4 + 4 + 4 + 1 // without its ring
@@ -102,7 +102,7 @@ func appendSubject(b []byte, key uint64, kind score.Kind, s *score.Subject) []by
 	return b
 }
 
-// decodeSubjects calls each with the subjects of a chunk. The subject is into,
+// decodeSubjects calls each with the subjects of a record. The subject is into,
 // which each may not keep.
 func decodeSubjects(b []byte, into *score.Subject, each func(key uint64, kind score.Kind)) error {
 	if len(b) == 0 || b[0] != subjectsVersion {

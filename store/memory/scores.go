@@ -18,7 +18,8 @@ type attempt struct {
 	out     *store.Standing
 	marks   store.Marks
 	event   score.Event // without its entry, which every subject has of its own
-	now     int64       // Unix milliseconds
+	now     int64       // Unix milliseconds; of a late report its own time
+	wall    int64       // the store's own present
 	client  bool        // the client is named
 	network bool        // and its network
 	account bool        // the account is named
@@ -49,7 +50,7 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 }
 
 func (s *Store) do(op *store.Op, out *store.Standing, now int64) {
-	a := attempt{op: op, out: out, marks: s.hasher.Marks(op), now: now}
+	a := attempt{op: op, out: out, marks: s.hasher.Marks(op), now: now, wall: now}
 	if !op.At.IsZero() {
 		a.now = max(min(op.At.UnixMilli(), now), 0)
 	}
@@ -95,7 +96,7 @@ func (s *Store) recognise(a *attempt) {
 // visit carries out a deed on one of the attempt's subjects and stores its
 // reading. A subject that is not named is not visited, and has room.
 func (s *Store) visit(a *attempt, d deed, k score.Kind) sight {
-	v := visit{deed: d, kind: k, event: a.event, rules: a.op.Rules}
+	v := visit{deed: d, kind: k, event: a.event, wall: a.wall, rules: a.op.Rules}
 	var reading *score.Reading
 	var named bool
 	switch k {

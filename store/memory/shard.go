@@ -24,8 +24,8 @@ type shard struct {
 	subject score.Subject
 	owned   int
 
-	dirty   []bool // chunks of heads that the file does not have
-	rewrite bool   // the file holds chunks of an earlier run
+	dirty   []bool // records of heads that the file does not have
+	rewrite bool   // the file holds records of an earlier run
 	random  uint64 // state of the generator that picks whom to evict
 	evicted uint64
 	lost    uint64 // newcomers that found no room
@@ -96,9 +96,12 @@ func (s *shard) save(slot uint32, key uint64, kind score.Kind, now int64, r *sco
 	}
 	s.makeRoom(slot, now, r)
 	h := head{s.heads.at(slot)}
+	was := h.lasting()
 	h.setPlain(key, kind, &s.subject)
 	s.giveChain(s.packPlaces(h, s.packRing(h, s.pool(h))))
-	s.touch(slot)
+	if was || h.lasting() {
+		s.touch(slot)
+	}
 	return true
 }
 
@@ -180,15 +183,17 @@ func (s *shard) drop(slot uint32) {
 	s.giveChain(h.ring())
 	s.giveChain(h.places())
 	delete(s.index, h.key())
+	if h.lasting() {
+		s.touch(slot)
+	}
 	s.heads.give(slot)
-	s.touch(slot)
 }
 
 // touch notes that the file no longer has a head as it is.
 func (s *shard) touch(slot uint32) {
-	chunk := int(slot / chunkCells)
-	for len(s.dirty) <= chunk {
+	record := int(slot / recordHeads)
+	for len(s.dirty) <= record {
 		s.dirty = append(s.dirty, false)
 	}
-	s.dirty[chunk] = true
+	s.dirty[record] = true
 }

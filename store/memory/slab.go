@@ -5,8 +5,7 @@ package memory
 // of garbage never looks inside.
 type cell [8]uint32
 
-// chunkCells is how many cells are allocated at once, and how many heads share
-// a record in the file. A power of two.
+// chunkCells is how many cells are allocated at once. A power of two.
 const chunkCells = 256
 
 // slab hands out cells by number. It grows by chunks and copies nothing. Number

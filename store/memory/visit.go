@@ -19,7 +19,8 @@ type visit struct {
 	kind   score.Kind
 	key    uint64
 	event  score.Event
-	counts bool // reserve: a lapse counts
+	wall   int64 // the store's own present in Unix milliseconds; the event may be older
+	counts bool  // reserve: a lapse counts
 	rules  *score.Rules
 }
 
@@ -33,8 +34,8 @@ type sight struct {
 }
 
 // do carries out a visit. A subject is written back where a place was taken or
-// freed, and when it is recorded. Reading alone moves no clock, so that scores
-// do not depend on how often somebody looks.
+// freed, when it is recorded, and when the clock was set back. Reading alone
+// moves no clock, so that scores do not depend on how often somebody looks.
 func (s *shard) do(v *visit) sight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,20 +44,20 @@ func (s *shard) do(v *visit) sight {
 		return sight{}
 	}
 	sub := &s.subject
+	changed := sub.SetBack(v.wall, v.rules)
 	sub.Touch(v.event.At, v.kind, v.rules)
 	var out sight
 	out.before = sub.Score
 	var added score.Milli
-	changed := false
 	switch v.deed {
 	case reserve:
 		out.fits, out.taken = sub.Reserve(v.kind, v.event, v.counts, v.rules)
 		out.full = !out.fits && !v.rules.Refuses(v.kind, sub.Score)
-		changed = out.taken
+		changed = out.taken || changed
 	case giveBack:
-		changed = s.giveBack(&v.event)
+		changed = s.giveBack(&v.event) || changed
 	case settle:
-		changed = sub.Settle(v.event)
+		changed = sub.Settle(v.event) || changed
 	case record:
 		added = sub.Record(v.kind, v.event, v.rules)
 		if v.event.Outcome == score.Success && v.kind != score.Network {
@@ -105,17 +106,23 @@ func (s *shard) freeRing(key uint64, kind score.Kind, now int64, r *score.Rules)
 }
 
 // sweep frees the subjects among a range of heads that have decayed to nothing,
-// and returns the first head after the range, 0 after the last.
+// and returns the first head after the range, 0 after the last. A clock that was
+// set back reaches those here that nobody visits: a place in flight protects its
+// subject against eviction, and must not do so for a day.
 func (s *shard) sweep(from, n uint32, now int64, r *score.Rules) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := min(from+n, s.heads.used)
 	for slot := max(from, 1); slot < end; slot++ {
 		h := head{s.heads.at(slot)}
-		if !h.used() || score.Decay(h.score(), r.Steps(now-h.at())) > 0 {
+		if !h.used() || score.Decay(h.score(), r.Steps(now-h.at())) > 0 && h.at() <= now && h.places() == 0 {
 			continue
 		}
 		s.unpack(slot)
+		if s.subject.SetBack(now, r) {
+			s.save(slot, h.key(), h.kind(), now, r)
+			continue
+		}
 		s.subject.Touch(now, h.kind(), r)
 		if s.subject.Empty() {
 			s.drop(slot)

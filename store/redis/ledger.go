@@ -28,13 +28,14 @@ var ledgerSource string
 // the stream of changes. Redis writes to disk as it is configured to; on a
 // failover without WAIT the last moments may be lost, which watchers notice.
 type ledger struct {
-	client goredis.UniversalClient
-	cfg    Config
-	log    *zap.Logger
-	now    func() time.Time // nil: the server's TIME
-	keys   []string         // as ledger.lua numbers them
-	script *goredis.Script
-	hosts  *goredis.Script
+	client  goredis.UniversalClient
+	cfg     Config
+	log     *zap.Logger
+	now     func() time.Time // nil: the server's TIME
+	keys    []string         // as ledger.lua numbers them
+	nameKey string           // of the ledger's name, in their slot
+	script  *goredis.Script
+	hosts   *goredis.Script
 
 	position atomic.Pointer[string] // the last change that a watcher was told
 	done     chan struct{}          // closed when watches and the sweep shall end
@@ -57,8 +58,8 @@ func newLedger(client goredis.UniversalClient, cfg Config, log *zap.Logger, now 
 	slot := "{" + cfg.Prefix + ":ledger}:"
 	l := &ledger{
 		client: client, cfg: cfg, log: log, now: now, script: goredis.NewScript(ledgerSource), hosts: goredis.NewScript(hostsSource),
-		keys: []string{slot + "entries", slot + "ends", slot + "past", slot + "forgets", slot + "changes", slot + "number"},
-		done: make(chan struct{}),
+		keys:    []string{slot + "entries", slot + "ends", slot + "past", slot + "forgets", slot + "changes", slot + "number"},
+		nameKey: slot + "name", done: make(chan struct{}),
 	}
 	l.running.Go(l.sweepLoop)
 	return l

@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -22,7 +24,11 @@ func (w *watcher) snapshot(ctx context.Context) (err error) {
 	if w.at, w.number, err = w.last(ctx); err != nil {
 		return err
 	}
-	if err := w.send(ctx, store.Event{Kind: store.Reset}); err != nil {
+	name, err := w.name(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.send(ctx, store.Event{Kind: store.Reset, Ledger: name}); err != nil {
 		return err
 	}
 	if err := w.scan(ctx); err != nil {
@@ -35,6 +41,20 @@ func (w *watcher) snapshot(ctx context.Context) (err error) {
 	}
 	w.publish()
 	return w.send(ctx, store.Event{Kind: store.Synced})
+}
+
+// name is the name that the ledger was given when it was first read. A Redis that
+// comes back empty gives another, by which hosts tell that from a ledger whose
+// entries were all removed.
+func (w *watcher) name(ctx context.Context) (string, error) {
+	var random [16]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", err
+	}
+	if err := w.blocking.SetNX(ctx, w.nameKey, hex.EncodeToString(random[:]), 0).Err(); err != nil {
+		return "", err
+	}
+	return w.blocking.Get(ctx, w.nameKey).Result()
 }
 
 // scan tells the entries that are in force, page by page. All pages come over
