@@ -106,6 +106,10 @@ func (c *Config) Check(problem func(key, text string)) {
 		p.Check(func(key, text string) { problem(p.key+"."+key, text) })
 	}
 	c.checkListeners(problem)
+	if c.Redis.Enabled() && c.Store.Bans < c.Redis.MaxEntries {
+		problem("store.bans", fmt.Sprintf("%d is less than redis.max_entries, so that this host could not hold the bans of all; allowed is %d or more",
+			c.Store.Bans, c.Redis.MaxEntries))
+	}
 }
 
 func oneOf(problem func(key, text string), key, value string, allowed ...string) {

@@ -188,12 +188,12 @@ func TestLedgerIsBounded(t *testing.T) {
 		_, err := s.Put(context.Background(), store.Entry{Kind: store.OperatorBan, Prefix: stranger(n)})
 		return err
 	}
-	for n := range 1000 {
+	for n := range 2000 {
 		if err := put(n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := put(1000); err != store.ErrFull {
+	if err := put(2000); err != store.ErrFull {
 		t.Errorf("got error %v", err)
 	}
 	if err := put(5); err != nil {
@@ -202,7 +202,7 @@ func TestLedgerIsBounded(t *testing.T) {
 	if ok, err := s.Remove(context.Background(), store.Entry{Kind: store.OperatorBan, Prefix: stranger(5)}); !ok || err != nil {
 		t.Error(ok, err)
 	}
-	if err := put(1000); err != nil {
+	if err := put(2000); err != nil {
 		t.Errorf("after a removal: %v", err)
 	}
 }

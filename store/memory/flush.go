@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// recordHeads is how many heads share a record of the file. One that changes
-	// costs a page of four kilobytes or more, and so many fit into about one.
+	// recordHeads is how many heads share a record of the file. What changes here
+	// and there costs the less the fewer they are, and a flood that changes
+	// everything the less the more they are.
 	recordHeads = 128
 	// flushBytes is how much is written in one transaction, but for the last
 	// record of it.

@@ -52,7 +52,10 @@ func closeStore(t testing.TB, s *Store) {
 func TestContractWithoutFile(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		c := newClock()
-		return storetest.Fixture{Store: open(t, testConfig(), quick("", c)), Now: c.now, Advance: c.advance}
+		return storetest.Fixture{
+			Store: open(t, smallest(), quick("", c)), Now: c.now, Advance: c.advance,
+			Bans: smallest().Bans, ObservedApart: true,
+		}
 	})
 }
 
@@ -60,11 +63,14 @@ func TestContractWithFile(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		c := newClock()
 		opts := quick(filepath.Join(t.TempDir(), "state.db"), c)
-		s := open(t, testConfig(), opts)
-		return storetest.Fixture{Store: s, Now: c.now, Advance: c.advance, Reopen: func() store.Store {
-			closeStore(t, s)
-			s = open(t, testConfig(), opts)
-			return s
-		}}
+		s := open(t, smallest(), opts)
+		return storetest.Fixture{
+			Store: s, Now: c.now, Advance: c.advance, Bans: smallest().Bans, ObservedApart: true,
+			Reopen: func() store.Store {
+				closeStore(t, s)
+				s = open(t, smallest(), opts)
+				return s
+			},
+		}
 	})
 }

@@ -29,7 +29,8 @@ type Config struct {
 
 	// Database is the number of the database, 0 to 1023; 0 in a cluster.
 	Database int `mapstructure:"database"`
-	// Prefix begins the name of every key, 1 to 64 letters, digits, _ . and -.
+	// Prefix begins the name of every key, 1 to 64 letters, digits, _ . and -. Two
+	// letters save memory.
 	Prefix string `mapstructure:"prefix"`
 	// HashKey is what subjects and secrets are hashed under, the same on every
 	// host; "" derives it from the password.

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -153,21 +152,24 @@ func (a *attempt) accountCall(v verb, flags byte, until int64) call {
 // networkKeys are the keys that network.lua is given. The name in braces decides
 // the slot.
 func (a *attempt) networkKeys() []string {
-	slot := "{" + a.prefix + ":n:" + short(a.slot) + "}"
+	slot := "{" + a.prefix + ":n" + short(a.slot) + "}"
 	return []string{slot, slot + "c" + short(a.marks.Client), slot + "p" + short(a.marks.Pair), slot + "f"}
 }
 
 // accountKeys are the keys that account.lua is given.
 func (a *attempt) accountKeys() []string {
-	slot := "{" + a.prefix + ":a:" + short(a.marks.Account) + "}"
+	slot := "{" + a.prefix + ":a" + short(a.marks.Account) + "}"
 	return []string{slot, slot + "r", slot + "f"}
 }
 
-// short writes a hash in eleven characters.
+// short is a hash as it is, in eight octets. With a prefix of two letters a key
+// then fits what Redis allocates for the smallest ones; written in letters, a
+// client took 32 octets more. A brace among them ends the slot's name early, for
+// all keys of that slot alike.
 func short(hash uint64) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], hash)
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	return string(b[:])
 }
 
 // answer is what a script said of an operation.

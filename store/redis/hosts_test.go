@@ -62,11 +62,11 @@ func TestHostsAreBounded(t *testing.T) {
 	if err := l.beat(ctx, Host{}); err == nil {
 		t.Error("a host without a name is taken")
 	}
-	srv.do("HSET", "{saslguard:hosts}:about", "mx500", "nonsense")
+	srv.do("HSET", "{sg:hosts}:about", "mx500", "nonsense")
 	if got := must[[]Host](t)(l.Hosts(ctx)); len(got) != maxHosts-1 {
 		t.Errorf("%d hosts", len(got))
 	}
-	if ttl := srv.do("PTTL", "{saslguard:hosts}:beats").(int64); ttl <= 0 || ttl > 15_000 {
+	if ttl := srv.do("PTTL", "{sg:hosts}:beats").(int64); ttl <= 0 || ttl > 15_000 {
 		t.Errorf("time to live %d ms", ttl)
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
 	"github.com/saslguard/saslguard/store/redis"
 	"github.com/saslguard/saslguard/test/lab"
@@ -27,11 +29,16 @@ type host struct {
 	http *http.Client
 }
 
-// startHost starts a host that enforces and shares the Redis of the section.
-func startHost(t *testing.T, name, section string) *host {
+// startHost starts a host that enforces and shares the Redis of the section, with
+// rules of its own if there are more.
+func startHost(t *testing.T, name, section string, more ...string) *host {
 	t.Helper()
 	h := &host{T: t, program: newProgram(t), http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
-	h.write(t, fmt.Sprintf("mode: enforce\nhost: %s\nrules: {trap_accounts: [trap@lab.test]}\nredis:\n  hash_key: %s\n%s", name, hashKey, section))
+	rules := "rules: {trap_accounts: [trap@lab.test]}"
+	if len(more) > 0 {
+		rules = more[0]
+	}
+	h.write(t, fmt.Sprintf("mode: enforce\nhost: %s\n%s\nredis:\n  hash_key: %s\n%s", name, rules, hashKey, section))
 	h.proc = h.start(t)
 	t.Cleanup(h.http.CloseIdleConnections)
 	return h
@@ -135,7 +142,7 @@ func (c *connection) refuses(t *testing.T, client string) bool {
 func shared(t *testing.T, addr string) *redis.Store {
 	t.Helper()
 	cfg := redis.Config{
-		Addresses: []string{addr}, Prefix: "saslguard", HashKey: hashKey, PoolSize: 4, MaxKeys: 1_000_000, MaxEntries: 100_000, StreamLength: 100_000,
+		Addresses: []string{addr}, Prefix: "sg", HashKey: hashKey, PoolSize: 4, MaxKeys: 1_000_000, MaxEntries: 100_000, StreamLength: 100_000,
 		Resync: time.Minute, Heartbeat: 5 * time.Second,
 		Timeouts: redis.TimeoutsConfig{Dial: time.Second, IO: time.Second, Pool: time.Second, Call: time.Second},
 	}
@@ -208,6 +215,47 @@ func TestTwoHostsShareWhatTheyLearn(t *testing.T) {
 	}
 }
 
+// Reports of one client that reach two processes at once are each counted once.
+func TestParallelReportsAreCountedOnce(t *testing.T) {
+	server := lab.StartRedis(t, lab.RedisOptions{})
+	const client, each = "203.0.113.1", 100
+	var hosts []*host
+	for _, name := range []string{"a", "b"} {
+		h := startHost(t, name, at(server.Addr), "rules: {points: {failure: 0.1, unknown_account: 0, further_account: 0}, client: {tarpit: 100, refuse: 500, ban: 1000}, account: {tarpit: 0, refuse: 0}}")
+		h.joined(true)
+		hosts = append(hosts, h)
+	}
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		for k := range each {
+			wg.Go(func() { h.fail(client, alice, i*each+k) })
+		}
+	}
+	wg.Wait()
+	s := shared(t, server.Addr)
+	p := netip.MustParsePrefix(client + "/32")
+	op := store.Op{Verb: store.Look, Client: p, Network: netip.MustParsePrefix("203.0.113.0/24"), Account: alice, Rules: &score.Rules{
+		HalfLife: time.Hour.Milliseconds(), Failure: score.Point / 10, Client: score.Tiers{Ban: 1000 * score.Point}, PlaceLife: 10_000}}
+	out := make([]store.Standing, 1)
+	var got score.Milli
+	hosts[0].eventually(5*time.Second, "all reports to be counted", func() bool {
+		if err := s.Do(t.Context(), []store.Op{op}, out); err != nil {
+			t.Fatal(err)
+		}
+		got = out[0].Client.Score
+		return got >= 19*score.Point
+	})
+	time.Sleep(200 * time.Millisecond)
+	if err := s.Do(t.Context(), []store.Op{op}, out); err != nil {
+		t.Fatal(err)
+	}
+	// A tenth of a point each; what decays in a second is a thousandth or two of
+	// the sum, and each write rounds down.
+	if got = out[0].Client.Score; got > 20*score.Point || got < 19_700 {
+		t.Errorf("%d reports of a tenth of a point made %d thousandths", 2*each, got)
+	}
+}
+
 func TestRedisFails(t *testing.T) {
 	server := lab.StartRedis(t, lab.RedisOptions{AppendOnly: true})
 	a, b := startHost(t, "a", at(server.Addr)), startHost(t, "b", at(server.Addr))
@@ -220,6 +268,9 @@ func TestRedisFails(t *testing.T) {
 	time.Sleep(time.Second)
 	l.check(t, "Redis well", time.Second)
 
+	maxMemory := func(bytes string) func() error {
+		return func() error { return server.Client(t).ConfigSet(context.Background(), "maxmemory", bytes).Err() }
+	}
 	for i, fault := range []struct {
 		name          string
 		begin, end    func() error
@@ -228,6 +279,7 @@ func TestRedisFails(t *testing.T) {
 		{"killed", server.Kill9, server.Restart, true, true},
 		{"stopped by SIGSTOP", server.Freeze, server.Thaw, true, true},
 		{"script cache flushed", func() error { return server.Client(t).ScriptFlush(context.Background()).Err() }, func() error { return nil }, true, false},
+		{"out of memory", maxMemory("1"), maxMemory("0"), true, true},
 		{"restarted empty", server.Kill9, server.RestartEmpty, true, true},
 	} {
 		client, during := fmt.Sprintf("203.0.113.%d", i+1), fmt.Sprintf("203.0.113.%d", 100+i)
