@@ -25,16 +25,12 @@ import (
 func (d *Daemon) Run(ctx context.Context) error {
 	parts, dead := errgroup.WithContext(context.Background())
 	guardCtx, stopGuard := context.WithCancel(context.Background())
-	defer stopGuard()
 	guardDone := make(chan error, 1)
-	go func() {
-		var helpers sync.WaitGroup
-		helpers.Go(func() { d.beat(guardCtx) })
-		err := d.guard.Run(guardCtx)
-		stopGuard()
-		helpers.Wait()
-		guardDone <- err
-	}()
+	var beating sync.WaitGroup
+	beating.Go(func() { d.beat(guardCtx) })
+	defer beating.Wait() // it ends with guardCtx; Redis may take its timeouts
+	defer stopGuard()
+	go func() { guardDone <- d.guard.Run(guardCtx) }()
 
 	select {
 	case <-d.guard.Synced():

@@ -166,6 +166,26 @@ func (g *Guard) putBans() {
 	}
 }
 
+// dropWhenEnforced drops observed bans when enforcing begins, at the start or by
+// a reload.
+func (g *Guard) dropWhenEnforced(ctx context.Context) {
+	select {
+	case <-g.table.synced:
+	case <-ctx.Done():
+		return
+	}
+	for {
+		if g.Rules().enforce {
+			g.dropObserved(ctx)
+		}
+		select {
+		case <-g.enforced:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // dropObserved removes the bans that this host only observed: they were made
 // without refusing anybody, so nobody has been warned by a refusal yet.
 func (g *Guard) dropObserved(ctx context.Context) {

@@ -65,6 +65,7 @@ type Guard struct {
 	metrics *metrics
 
 	queue    chan Attempt
+	enforced chan struct{}        // holds a token when enforcing has begun
 	probe    chan chan<- struct{} // asks the worker whether it lives
 	reported atomic.Bool          // a report has come: places without one mean something
 	batches  batchPool
@@ -82,7 +83,7 @@ func New(o Options) (*Guard, error) {
 	g := &Guard{
 		scores: o.Scores, ledger: o.Ledger, hash: newHasher(o.Key),
 		host: o.Host, now: o.Now, random: o.Random, log: o.Logger,
-		table: newTable(), queue: make(chan Attempt, queueSize), probe: make(chan chan<- struct{}),
+		table: newTable(), queue: make(chan Attempt, queueSize), probe: make(chan chan<- struct{}), enforced: make(chan struct{}, 1),
 		banners: banners{pending: map[netip.Prefix]bool{}, queue: make(chan wish, banQueue)},
 	}
 	if g.now == nil {
@@ -108,7 +109,10 @@ func New(o Options) (*Guard, error) {
 func (g *Guard) Reload(r *Rules) {
 	before := g.rules.Swap(r)
 	if r.enforce && !before.enforce {
-		g.dropObserved(context.Background())
+		select {
+		case g.enforced <- struct{}{}:
+		default: // it is told already
+		}
 	}
 }
 
@@ -154,16 +158,7 @@ func (g *Guard) Run(ctx context.Context) error {
 		g.work(ctx)
 		return nil
 	})
-	group.Go(func() error {
-		select {
-		case <-g.table.synced:
-			if g.Rules().enforce {
-				g.dropObserved(ctx)
-			}
-		case <-ctx.Done():
-		}
-		return nil
-	})
+	group.Go(func() error { g.dropWhenEnforced(ctx); return nil })
 	return group.Wait()
 }
 

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	failuresInRow = 3           // open the breaker, however far apart they are
-	failuresMixed = 10          // in a mixWindow open it, if they are a third of the calls
-	mixWindow     = time.Second // catches a cluster of which one master is gone
+	stall         = 50 * time.Millisecond // slow answers that come closer together are of one stall
+	failuresInRow = 3                     // open the breaker, however far apart they are
+	failuresMixed = 10                    // in a mixWindow open it, if they are a third of the calls
+	mixWindow     = time.Second           // catches a cluster of which one master is gone
 	settledAfter  = 10 * time.Second
 	longestPause  = 8 * time.Second
 )
@@ -25,15 +26,16 @@ type breaker struct {
 	up         atomic.Bool
 	probeEvery time.Duration
 
-	mu      sync.Mutex
-	changed chan struct{} // closed, and replaced, when up changes
-	since   time.Time     // when it changed
-	last    error         // why it is open
-	row     int           // failures without an answer between them
-	window  time.Time
-	calls   int // in the window
-	bad     int // failures among them
-	pause   time.Duration
+	mu       sync.Mutex
+	changed  chan struct{} // closed, and replaced, when up changes
+	since    time.Time     // when it changed
+	last     error         // why it is open
+	row      int           // failures without an answer between them
+	rowSince time.Time     // when the first of the row was noted
+	window   time.Time
+	calls    int // in the window
+	bad      int // failures among them
+	pause    time.Duration
 }
 
 func newBreaker(probeEvery time.Duration) *breaker {
@@ -71,9 +73,13 @@ func (b *breaker) failed(err error, hopeless bool) (opened bool) {
 	if !b.isUp() {
 		return false
 	}
-	b.row++
+	if b.row++; b.row == 1 {
+		b.rowSince = time.Now()
+	}
 	b.count(1)
-	if !hopeless && b.row < failuresInRow && (b.bad < failuresMixed || 3*b.bad < b.calls) {
+	// One stall makes all answers late that are under way at that moment.
+	row := b.row >= failuresInRow && (!errors.Is(err, errSlow) || time.Since(b.rowSince) >= stall)
+	if !hopeless && !row && (b.bad < failuresMixed || 3*b.bad < b.calls) {
 		return false
 	}
 	// A breaker that opens soon after it was closed is one that flaps, over the

@@ -24,6 +24,10 @@ import (
 // deadline is short, so that a test waits for it often.
 const deadline = 60 * time.Millisecond
 
+// bans is how many a host's ledger takes, and the shared one: few, so that a
+// test can fill them.
+const bans = 1000
+
 type clock struct{ ms atomic.Int64 }
 
 func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()) }
@@ -72,7 +76,7 @@ func (w *world) memory(file string) *memory.Store {
 	if file != "" {
 		opts.Path = filepath.Join(w.dir, file)
 	}
-	s, err := memory.Open(memory.Config{Subjects: 100_000, Bans: 10_000, Familiar: 10_000}, opts)
+	s, err := memory.Open(memory.Config{Subjects: 100_000, Bans: bans, Familiar: 10_000}, opts)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -211,7 +215,7 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		w := newWorld(t)
 		h := w.host("local.db", well)
-		return storetest.Fixture{Store: h, Now: w.clock.now, Advance: w.clock.advance, Reopen: func() store.Store {
+		return storetest.Fixture{Store: h, Now: w.clock.now, Advance: w.clock.advance, Bans: bans, Reopen: func() store.Store {
 			w.closed(h)
 			w.closed(w.shared)
 			w.shared = w.memory("shared.db")

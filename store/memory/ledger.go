@@ -38,6 +38,7 @@ type ledger struct {
 	// The goroutine's own.
 	history  map[entryKey]history
 	ends     endings
+	lifted   []netip.Prefix        // unbanned by the request under way
 	mirrored string                // the name of the ledger being mirrored, "" for none yet
 	seen     map[entryKey]struct{} // what the snapshot being mirrored has; nil outside of one
 }

@@ -2,6 +2,8 @@ package memory
 
 import (
 	"context"
+	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/saslguard/saslguard/score"
@@ -32,6 +34,7 @@ func (e *kept) encode() []byte {
 type mirrorRequest struct {
 	kind   mirrorKind
 	events []store.Event
+	lifted []netip.Prefix // unbanned by them; good after the reply
 	reply  chan error
 }
 
@@ -128,6 +131,13 @@ func (s *Store) mirror(ctx context.Context, kind mirrorKind, events []store.Even
 	}
 	if kind != mirrorShared {
 		s.freeRings(events)
+	}
+	// An unban forgets the score too: this host must not ban again, by what it
+	// counted itself, whom an operator has let off.
+	for _, p := range r.lifted {
+		if ferr := s.ForgetClient(ctx, p); ferr != nil {
+			return errors.Join(err, ferr)
+		}
 	}
 	return err
 }

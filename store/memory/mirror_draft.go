@@ -53,43 +53,51 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 		}
 	}
 	note(d.flush())
+	r.lifted, l.lifted = l.lifted, nil
 	return skipped
 }
 
 // named takes note of which ledger is mirrored. If it is another one than
 // before, that one was lost with all that it held: what it had told of waits to
-// be handed over to the new one.
+// be handed over to the new one. The name is written last, so that a host that
+// dies in between does it again.
 func (l *ledger) named(name string) error {
 	if name == "" || name == l.mirrored {
 		return nil
 	}
-	lost := l.mirrored != ""
-	l.mirrored = name
 	var failed error
-	if file := l.store.file; file != nil {
+	if l.mirrored != "" {
+		failed = l.unshare()
+	}
+	l.mirrored = name
+	if file := l.store.file; file != nil && failed == nil {
 		failed = file.update(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte(nameMeta)).Put([]byte(metaMirrored), []byte(name))
 		})
 	}
-	if !lost {
-		return failed
-	}
+	return failed
+}
+
+// unshare has every entry wait to be handed over.
+func (l *ledger) unshare() error {
+	var failed error
 	d, n := l.newDraft(), 0
+	flush := func() {
+		if err := d.flush(); err != nil {
+			failed = err
+		}
+		d = l.newDraft()
+	}
 	for k, e := range l.entries {
 		if !e.shared {
 			continue
 		}
 		d.entries[k] = &kept{Entry: e.Entry}
 		if n++; n%mirrorBatch == 0 {
-			if err := d.flush(); err != nil {
-				failed = err
-			}
-			d = l.newDraft()
+			flush()
 		}
 	}
-	if err := d.flush(); err != nil {
-		failed = err
-	}
+	flush()
 	return failed
 }
 
@@ -187,6 +195,9 @@ func (d *draft) mirrorRemoved(e *store.Entry) {
 	}
 	if old.Live(d.now.Add(nearEnd)) {
 		d.forget(k) // an unban forgets how often it was
+		if e.Kind == store.AutomaticBan && e.Prefix.IsValid() {
+			d.l.lifted = append(d.l.lifted, e.Prefix)
+		}
 	}
 	d.drop(k)
 }

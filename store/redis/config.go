@@ -63,10 +63,10 @@ type TLSConfig struct {
 
 // TimeoutsConfig is how long things may take before Redis counts as failed.
 type TimeoutsConfig struct {
-	Dial time.Duration `mapstructure:"dial"` // to connect, 10ms to 10s
-	IO   time.Duration `mapstructure:"io"`   // to read or write, 10ms to 10s
+	Dial time.Duration `mapstructure:"dial"` // to connect, 10ms to 2s
+	IO   time.Duration `mapstructure:"io"`   // to read or write, 10ms to 2s
 	Pool time.Duration `mapstructure:"pool"` // to wait for a free connection, 1ms to 10s
-	Call time.Duration `mapstructure:"call"` // for a whole operation that somebody waits for, 10ms to 2s
+	Call time.Duration `mapstructure:"call"` // for a whole operation that somebody waits for, 10ms to 900ms
 }
 
 // Enabled tells whether there is a Redis to use.

@@ -20,11 +20,11 @@ func (c *Config) Check(problem func(key, text string)) {
 	if !isName(c.Prefix) {
 		p("prefix", fmt.Sprintf("%q is no prefix; allowed are 1 to 64 letters, digits, _ . and -", c.Prefix))
 	}
-	p.span("timeouts.dial", c.Timeouts.Dial, 10*time.Millisecond, 10*time.Second, "10ms to 10s")
-	p.span("timeouts.io", c.Timeouts.IO, 10*time.Millisecond, 10*time.Second, "10ms to 10s")
+	p.span("timeouts.dial", c.Timeouts.Dial, 10*time.Millisecond, 2*time.Second, "10ms to 2s")
+	p.span("timeouts.io", c.Timeouts.IO, 10*time.Millisecond, 2*time.Second, "10ms to 2s")
 	p.span("timeouts.pool", c.Timeouts.Pool, time.Millisecond, 10*time.Second, "1ms to 10s")
-	p.span("timeouts.call", c.Timeouts.Call, 10*time.Millisecond, 2*time.Second,
-		"10ms to 2s (Dovecot gives up waiting after 2s, and lets the login pass)")
+	p.span("timeouts.call", c.Timeouts.Call, 10*time.Millisecond, 900*time.Millisecond,
+		"10ms to 900ms (a question is answered within a second in any case)")
 	p.whole("pool_size", c.PoolSize, 1, 1000)
 	p.whole("min_idle", c.MinIdle, 0, max(c.PoolSize, 0))
 	p.whole("max_keys", c.MaxKeys, 10_000, 1_000_000_000)

@@ -65,7 +65,7 @@ func (l *ledger) beat(ctx context.Context, h Host) error {
 	if err != nil {
 		return fmt.Errorf("the heartbeat of %s: %w", h.Name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Heartbeat)
+	ctx, cancel := context.WithTimeout(ctx, min(l.cfg.Heartbeat, l.cfg.Timeouts.Call))
 	defer cancel()
 	return l.runHosts(ctx, "beat", maxHosts, h.Name, text).Err()
 }

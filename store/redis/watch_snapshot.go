@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,6 +40,12 @@ func (w *watcher) snapshot(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	// A ledger that was lost while it was read would look like one that is empty.
+	if again, err := w.name(ctx); err != nil {
+		return err
+	} else if again != name {
+		return errGap
+	}
 	w.publish()
 	return w.send(ctx, store.Event{Kind: store.Synced})
 }
@@ -47,6 +54,11 @@ func (w *watcher) snapshot(ctx context.Context) (err error) {
 // comes back empty gives another, by which hosts tell that from a ledger whose
 // entries were all removed.
 func (w *watcher) name(ctx context.Context) (string, error) {
+	// Read first: a Redis without memory, or a replica, refuses SETNX in any case.
+	name, err := w.blocking.Get(ctx, w.nameKey).Result()
+	if !errors.Is(err, goredis.Nil) {
+		return name, err
+	}
 	var random [16]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return "", err
