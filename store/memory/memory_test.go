@@ -54,7 +54,7 @@ func TestContractWithoutFile(t *testing.T) {
 		c := newClock()
 		return storetest.Fixture{
 			Store: open(t, smallest(), quick("", c)), Now: c.now, Advance: c.advance,
-			Bans: smallest().Bans, ObservedApart: true,
+			Bans: smallest().Bans,
 		}
 	})
 }
@@ -65,7 +65,7 @@ func TestContractWithFile(t *testing.T) {
 		opts := quick(filepath.Join(t.TempDir(), "state.db"), c)
 		s := open(t, smallest(), opts)
 		return storetest.Fixture{
-			Store: s, Now: c.now, Advance: c.advance, Bans: smallest().Bans, ObservedApart: true,
+			Store: s, Now: c.now, Advance: c.advance, Bans: smallest().Bans,
 			Reopen: func() store.Store {
 				closeStore(t, s)
 				s = open(t, smallest(), opts)

@@ -43,7 +43,7 @@ type Config struct {
 	MinIdle  int `mapstructure:"min_idle"`  // of them kept open, 0 to PoolSize
 
 	MaxKeys      int `mapstructure:"max_keys"`      // subjects with a score, 10,000 to 1,000,000,000
-	MaxEntries   int `mapstructure:"max_entries"`   // bans and allowlist entries, 1,000 to 10,000,000
+	MaxEntries   int `mapstructure:"max_entries"`   // automatic bans; operators have a tenth more; 1,000 to 10,000,000
 	StreamLength int `mapstructure:"stream_length"` // changes of the ledger that are kept, 1,000 to 10,000,000
 
 	// Resync is how often a watcher reads the ledger as a whole, 10s to 1d.

@@ -22,13 +22,14 @@ func TestContractCluster(t *testing.T) {
 // as an empty server.
 func holdToContract(t *testing.T, cfg Config) {
 	n := 0
+	cfg.MaxEntries = 1000
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		n++
 		cfg.Prefix = fmt.Sprintf("test%d", n)
 		c := newTestClock()
 		opts := Options{Logger: zaptest.NewLogger(t), Now: c.now}
 		s := openStore(t, cfg, opts)
-		return storetest.Fixture{Store: s, Now: c.now, Advance: c.advance, Reopen: func() store.Store {
+		return storetest.Fixture{Store: s, Now: c.now, Advance: c.advance, Bans: cfg.MaxEntries, Reopen: func() store.Store {
 			closeStore(t, s)
 			s = openStore(t, cfg, opts)
 			return s

@@ -46,7 +46,9 @@ type ledger struct {
 // The places of keys in ledger.keys.
 const (
 	keyEntries = 0
+	keyPast    = 2
 	keyChanges = 4
+	keyPlaced  = 6
 )
 
 // newLedger returns the ledger over a client that stays the caller's. Its sweep
@@ -58,7 +60,7 @@ func newLedger(client goredis.UniversalClient, cfg Config, log *zap.Logger, now 
 	slot := "{" + cfg.Prefix + ":ledger}:"
 	l := &ledger{
 		client: client, cfg: cfg, log: log, now: now, script: goredis.NewScript(ledgerSource), hosts: goredis.NewScript(hostsSource),
-		keys:    []string{slot + "entries", slot + "ends", slot + "past", slot + "forgets", slot + "changes", slot + "number"},
+		keys:    []string{slot + "entries", slot + "ends", slot + "past", slot + "forgets", slot + "changes", slot + "number", slot + "placed"},
 		nameKey: slot + "name", done: make(chan struct{}),
 	}
 	l.running.Go(l.sweepLoop)
@@ -89,11 +91,7 @@ func (l *ledger) Put(ctx context.Context, e store.Entry) (store.Entry, error) {
 		return store.Entry{}, err
 	}
 	name := entryName(&e)
-	automatic := "0"
-	if e.Kind == store.AutomaticBan {
-		automatic = "1"
-	}
-	reply, err := l.run(ctx, "put", l.cfg.MaxEntries, l.cfg.StreamLength, name, automatic, since, until,
+	reply, err := l.run(ctx, "put", l.cfg.MaxEntries, l.cfg.StreamLength, name, since, until,
 		bounded(e.Times), state(&e), span(e.Ladder.First), span(e.Ladder.Max), span(e.Ladder.Forget), texts(&e)).StringSlice()
 	switch {
 	case err != nil:

@@ -4,16 +4,17 @@
 -- An entry is text: "1 since until times state", a unit separator (0x1F), then
 -- reason, rule and maker with one between them. Times are Unix milliseconds, an
 -- end of 0 is none, and the state is e (enforced) or o (only observed). It is
--- parsed here and in ledger_entry.go.
+-- parsed here and in ledger_entry.go. Names of automatic bans begin with a 2.
 --
 -- ARGV[1] is what to do, ARGV[2] the time in milliseconds, or "" for the
 -- server's clock.
 local ENTRIES = KEYS[1] -- HASH: name, entry
 local ENDS    = KEYS[2] -- ZSET: names of the entries that end, by their end
-local PAST    = KEYS[3] -- HASH: name, how often it was banned
-local FORGETS = KEYS[4] -- ZSET: the names in PAST, by when that is forgotten
+local PAST    = KEYS[3] -- HASH: name, how often it was banned (see past)
+local FORGETS = KEYS[4] -- ZSET: the names in PAST, by when all of that is forgotten
 local CHANGES = KEYS[5] -- STREAM: n, name, and the entry if it is in force
 local NUMBER  = KEYS[6] -- of the last change: a watcher that misses one sees it
+local PLACED  = KEYS[7] -- HASH: names of the entries that operators made, 1 (see count)
 
 local now = tonumber(ARGV[2])
 if not now then
@@ -37,6 +38,10 @@ local function live(entry)
   return entry ~= nil and (entry.ends == 0 or entry.ends > now)
 end
 
+local function automatic(name)
+  return string.sub(name, 1, 1) == '2'
+end
+
 local function announce(name, value, length)
   local n = redis.call('INCR', NUMBER)
   if value then
@@ -49,6 +54,7 @@ end
 local function drop(name, length)
   redis.call('HDEL', ENTRIES, name)
   redis.call('ZREM', ENDS, name)
+  if not automatic(name) then redis.call('HDEL', PLACED, name) end
   announce(name, nil, length)
 end
 
@@ -57,18 +63,37 @@ local function forget(name)
   redis.call('ZREM', FORGETS, name)
 end
 
--- How often a name was banned, as far as that is not forgotten.
-local function bans(name)
-  local at = redis.call('ZSCORE', FORGETS, name)
-  if not at or tonumber(at) <= now then return 0 end
-  return tonumber(redis.call('HGET', PAST, name) or '0')
+-- How often a name was banned, as far as that is not forgotten. What was only
+-- observed refused nobody, and makes no enforced ban longer. In PAST it is
+-- "enforced until observed until", or only how many were enforced: FORGETS then
+-- has until when they count.
+local function past(name)
+  local value = redis.call('HGET', PAST, name) or '0'
+  local enforced, ends, observed, over = string.match(value, '^(%d+) (%d+) (%d+) (%d+)$')
+  if not enforced then
+    enforced, ends, observed, over = value, redis.call('ZSCORE', FORGETS, name) or '0', 0, 0
+  end
+  local h = {enforced = tonumber(enforced) or 0, ends = tonumber(ends), observed = tonumber(observed), over = tonumber(over)}
+  if h.ends <= now then h.enforced, h.ends = 0, 0 end
+  if h.over <= now then h.observed, h.over = 0, 0 end
+  return h
 end
 
--- There are as many histories as there may be entries: the one that is forgotten
--- soonest goes, and that may be the new one.
-local function remember(name, times, at, limit)
-  redis.call('HSET', PAST, name, times)
-  redis.call('ZADD', FORGETS, whole(at), name)
+-- How many bans count towards one that is enforced, or only observed. One more
+-- can still be read by ledger_entry.go.
+local function number(h, state)
+  return math.min(h.enforced + (state == 'o' and h.observed or 0), 2147483647)
+end
+
+-- There are as many histories as there may be automatic bans: the one that is
+-- forgotten soonest goes, and that may be the new one.
+local function remember(name, h, limit)
+  local value = whole(h.enforced)
+  if h.observed > 0 then
+    value = value .. ' ' .. whole(h.ends) .. ' ' .. whole(h.observed) .. ' ' .. whole(h.over)
+  end
+  redis.call('HSET', PAST, name, value)
+  redis.call('ZADD', FORGETS, whole(math.max(h.ends, h.over)), name)
   while redis.call('ZCARD', FORGETS) > limit do
     forget(redis.call('ZRANGE', FORGETS, 0, 0)[1])
   end
@@ -84,11 +109,35 @@ local function sweep(count, length)
   return math.max(#over, #old) == count
 end
 
+-- Looks through at most some of the entries for those that operators made, where
+-- PLACED does not know them all, and returns whether there are more. The field ""
+-- has how far that is. What is put or removed meanwhile is known anyway; what
+-- is not found, as by another server with another order, counts as automatic.
+local function count(some)
+  local at = redis.call('HGET', PLACED, '') or '0'
+  if at == 'all' then return false end
+  local page = redis.call('HSCAN', ENTRIES, at, 'MATCH', '[^2]*', 'COUNT', some)
+  for i = 1, #page[2], 2 do redis.call('HSET', PLACED, page[2][i], 1) end
+  at = page[1] == '0' and 'all' or page[1]
+  redis.call('HSET', PLACED, '', at)
+  return at ~= 'all'
+end
+
+-- Operators may use all room there is; an attacker who earns bans leaves them
+-- the reserve.
+local function room(name, limit)
+  local have = redis.call('HLEN', ENTRIES)
+  if have < limit then return true end
+  if have >= limit + math.max(math.floor(limit / 10), 1000) then return false end
+  if not automatic(name) then return true end
+  return have - redis.call('HLEN', PLACED) + redis.call('HEXISTS', PLACED, '') < limit
+end
+
 -- What is over and not swept yet takes no room from what is new.
-local function full(limit, length)
-  if redis.call('HLEN', ENTRIES) < limit then return false end
+local function full(name, limit, length)
+  if room(name, limit) then return false end
   sweep(100, length)
-  return redis.call('HLEN', ENTRIES) >= limit
+  return not room(name, limit)
 end
 
 -- The length of the n-th ban: doubled each time, never beyond the longest.
@@ -105,6 +154,7 @@ end
 local function write(name, since, ends, times, state, texts, length)
   local value = '1 ' .. whole(since) .. ' ' .. whole(ends) .. ' ' .. whole(times) .. ' ' .. state .. '\31' .. texts
   redis.call('HSET', ENTRIES, name, value)
+  if not automatic(name) then redis.call('HSET', PLACED, name, 1) end
   if ends == 0 then
     redis.call('ZREM', ENDS, name)
   else
@@ -116,27 +166,44 @@ end
 
 local run = {}
 
--- put limit length name automatic since until times state first longest forget texts
+-- put limit length name since until times state first longest forget texts
 -- returns the entry in force, or why there is none: over, full.
 -- since "" is now; a first of 0 is no ladder, and a forget of 0 no history.
-function run.put(limit, length, name, automatic, since, ends, times, state, first, longest, keep, texts)
+function run.put(limit, length, name, since, ends, times, state, first, longest, keep, texts)
   limit, since, ends, times = tonumber(limit), tonumber(since) or now, tonumber(ends), tonumber(times)
   first, longest, keep = tonumber(first), tonumber(longest), tonumber(keep)
   local value = redis.call('HGET', ENTRIES, name)
-  if automatic == '1' then
+  local h
+  if automatic(name) then
     local old = parse(value)
-    if live(old) then
-      if not old.observed or state == 'o' then return {'kept', value} end
-      times = old.times -- observed until now: the same ban, in earnest
-    else
-      times = bans(name) + 1
-    end
+    if live(old) and (not old.observed or state == 'o') then return {'kept', value} end
+    -- One that was only observed until now refuses for the first time, too.
+    h = past(name)
+    times = number(h, state) + 1
     if ends == 0 and first > 0 then ends = now + duration(times, first, longest) end
   end
   if ends ~= 0 and ends <= now then return {'over'} end
-  if not value and full(limit, length) then return {'full'} end
-  if automatic == '1' and ends ~= 0 and keep > 0 then remember(name, times, ends + keep, limit) end
+  if not value and full(name, limit, length) then return {'full'} end
+  if h and ends ~= 0 and keep > 0 then
+    if state == 'o' then
+      h.observed, h.over = math.max(times - h.enforced, 1), ends + keep
+    else
+      h = {enforced = times, ends = ends + keep, observed = 0, over = 0}
+    end
+    remember(name, h, limit)
+  end
   return {'put', write(name, since, ends, times, state, texts, length)}
+end
+
+-- The history of a name with a ban that was made elsewhere, which counts until
+-- some time. Its number counts what was known there: the higher one holds.
+local function merged(name, times, state, at)
+  local h = past(name)
+  if state == 'o' then
+    h.observed, h.over = math.max(h.observed, times - h.enforced, 1), math.max(h.over, at)
+    return h
+  end
+  return {enforced = math.max(h.enforced, times), ends = math.max(h.ends, at), observed = 0, over = 0}
 end
 
 -- merge limit length, then for each entry: name since until times state forget texts
@@ -153,20 +220,20 @@ function run.merge(limit, length, ...)
     local value = redis.call('HGET', ENTRIES, name)
     local old = parse(value)
     if keep > 0 and ends ~= 0 and ends + keep > now then
-      local at = tonumber(redis.call('ZSCORE', FORGETS, name) or '0')
-      times = math.max(times, bans(name))
-      remember(name, times, math.max(at, ends + keep), limit)
+      local h = merged(name, times, state, ends + keep)
+      times = number(h, state)
+      remember(name, h, limit)
     end
     local wins = ends == 0 or ends > now
     if wins and live(old) then
-      times = math.max(times, old.times)
       if old.observed ~= (state == 'o') then
         wins = old.observed
       else
+        times = math.max(times, old.times)
         wins = old.ends ~= 0 and (ends == 0 or ends > old.ends)
       end
     end
-    if wins and not value and full(limit, length) then
+    if wins and not value and full(name, limit, length) then
       wins, refused = false, refused + 1
     end
     if wins then
@@ -186,9 +253,10 @@ function run.remove(length, name)
   return live(parse(value)) and 1 or 0
 end
 
--- sweep length count: returns 1 if more may be over.
-function run.sweep(length, count)
-  return sweep(tonumber(count), length) and 1 or 0
+-- sweep length some: returns 1 if more may be over, or is to be counted.
+function run.sweep(length, some)
+  local counts = count(some)
+  return (sweep(tonumber(some), length) or counts) and 1 or 0
 end
 
 return run[ARGV[1]](unpack(ARGV, 3))

@@ -20,8 +20,10 @@ const mergeMemory = 60 * 24 * time.Hour
 // PutAll takes over entries as Put of another store returned them while Redis
 // could not be reached: Since, Until and Times hold as they are. Of two entries
 // in force of the same name the enforced one stays, then the one that ends
-// later. A ban counts towards the next one's length even if it is over by now. Errors are those of Put; store.ErrFull is returned when
-// all was tried and some found no room. Doing it again does no harm.
+// later. A ban counts towards the next one's length even if it is over by now,
+// one that was only observed towards that of observed ones alone. Errors are
+// those of Put; store.ErrFull is returned when all was tried and some found no
+// room. Doing it again does no harm.
 func (l *ledger) PutAll(ctx context.Context, entries []store.Entry) error {
 	refused := 0
 	for len(entries) > 0 {

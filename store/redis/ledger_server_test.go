@@ -94,7 +94,7 @@ func (s *server) admin() *goredis.Client {
 // testConfig is the default configuration, over a server.
 func testConfig(addr string) Config {
 	return Config{
-		Addresses: []string{addr}, Prefix: "saslguard", HashKey: "0123456789abcdef",
+		Addresses: []string{addr}, Prefix: "sg", HashKey: "0123456789abcdef",
 		Timeouts: TimeoutsConfig{
 			// Generous: tests share their processors with others.
 			Dial: 2 * time.Second, IO: 5 * time.Second, Pool: 2 * time.Second, Call: 2 * time.Second,

@@ -31,8 +31,9 @@ func TestLedgerContract(t *testing.T) {
 	storetest.RunGroups(t, []string{"ledger", "watch"}, func(t *testing.T) storetest.Fixture {
 		n++
 		cfg, c := testConfig(srv.addr), newTestClock()
-		cfg.Prefix = fmt.Sprintf("test%d", n)
-		return storetest.Fixture{Store: ledgerStore{openLedger(t, cfg, c.now)}, Now: c.now, Advance: c.advance}
+		cfg.Prefix, cfg.MaxEntries = fmt.Sprintf("test%d", n), 1000
+		l := openLedger(t, cfg, c.now)
+		return storetest.Fixture{Store: ledgerStore{l}, Now: c.now, Advance: c.advance, Bans: cfg.MaxEntries}
 	})
 }
 

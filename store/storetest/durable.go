@@ -75,6 +75,14 @@ var durableTests = map[string]func(*harness){
 		same(h, "over", h.watch().size(), 1)
 		same(h, "times", h.put(ban(client(1))).Times, 2)
 	},
+	"how often a ban was only observed stays": func(h *harness) {
+		observed := ban(client(1))
+		observed.Observed = true
+		h.Advance(h.lasts(h.put(observed)) + time.Minute)
+		h.reopen()
+		same(h, "observed", h.put(observed).Times, 2)
+		same(h, "enforced", h.put(ban(client(1))).Times, 1)
+	},
 	"a closed store says so": func(h *harness) {
 		ctx := context.Background()
 		if err := h.Store.Close(ctx); err != nil {
@@ -89,6 +97,12 @@ var durableTests = map[string]func(*harness){
 		}
 		if _, err := h.Store.Put(ctx, ban(client(1))); err == nil {
 			h.Error("Put does not fail")
+		}
+		if h.Store.ForgetClient(ctx, client(1)) == nil {
+			h.Error("ForgetClient does not fail")
+		}
+		if _, err := h.Store.ForgetAccount(ctx, alice); err == nil {
+			h.Error("ForgetAccount does not fail")
 		}
 		if h.Store.Watch(ctx, func(store.Event) error { return nil }) == nil {
 			h.Error("Watch does not fail")

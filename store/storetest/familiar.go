@@ -120,6 +120,34 @@ var familiarTests = map[string]func(*harness){
 			return h.look(neighbour(200), bob, none).FamiliarAccounts == 0
 		})
 	},
+	"an account is familiar to its latest networks": func(h *harness) {
+		const most, more = 64, 6
+		h.befriend(client(0), bob, password(0))
+		for i := range most + more {
+			h.befriend(client(i), alice, password(0))
+			h.Advance(time.Minute)
+		}
+		h.eventually("its first networks are forgotten", func() bool {
+			n := 0
+			for i := range most + more {
+				got := h.look(client(i), alice, none)
+				if got.Familiar != (i >= more) {
+					return false
+				}
+				n += got.FamiliarAccounts
+			}
+			return n == most+1 // and the other account's
+		})
+		got := h.look(client(0), bob, none)
+		same(h, "the other is familiar", got.Familiar, true)
+		same(h, "to its network", got.FamiliarAccounts, 1)
+		n, err := h.Store.ForgetAccount(context.Background(), alice)
+		if err != nil {
+			h.Fatal(err)
+		}
+		same(h, "pairs", n, most)
+		same(h, "left", h.look(client(more), alice, none).FamiliarAccounts, 0)
+	},
 	"the last three right passwords are known": func(h *harness) {
 		for i := range 4 {
 			h.teach(client(1), alice, password(i))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/saslguard/saslguard/store"
@@ -88,6 +89,46 @@ var ledgerTests = map[string]func(*harness){
 		same(h, "the same time", got.Times, 1)
 		same(h, "lasts", h.lasts(got), time.Hour)
 		same(h, "not back again", h.put(observed).Observed, false)
+	},
+	"observed bans that ended make no enforced one longer": func(h *harness) {
+		observed := ban(client(1))
+		observed.Observed = true
+		for i := range 3 {
+			got := h.put(observed)
+			same(h, "observed times", got.Times, i+1)
+			h.Advance(h.lasts(got) + time.Minute)
+		}
+		h.put(observed)
+		got := h.put(ban(client(1)))
+		same(h, "first enforced", got.Times, 1)
+		same(h, "lasts", h.lasts(got), time.Hour)
+		h.Advance(h.lasts(got) + time.Minute)
+		got = h.put(ban(client(1)))
+		same(h, "second enforced", got.Times, 2)
+		h.Advance(h.lasts(got) + time.Minute)
+		same(h, "observed after them", h.put(observed).Times, 3)
+	},
+	"automatic bans leave room for operators": func(h *harness) {
+		if h.Bans == 0 {
+			h.Skip("too many to try")
+		}
+		var all sync.WaitGroup
+		for w := range 50 {
+			all.Go(func() {
+				for i := w; i < h.Bans; i += 50 {
+					h.put(ban(client(i)))
+				}
+			})
+		}
+		all.Wait()
+		if _, err := h.Store.Put(context.Background(), ban(client(h.Bans))); !errors.Is(err, store.ErrFull) {
+			h.Errorf("one more: error %v", err)
+		}
+		same(h, "one in force", h.put(ban(client(3))).Times, 1)
+		h.put(store.Entry{Kind: store.OperatorBan, Prefix: client(h.Bans), By: "root"})
+		h.put(store.Entry{Kind: store.Allow, Account: alice, By: "root"})
+		h.remove(ban(client(3)))
+		h.put(ban(client(h.Bans)))
 	},
 	"an observed ban stays as it is": func(h *harness) {
 		observed := ban(client(1))

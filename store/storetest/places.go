@@ -143,6 +143,29 @@ var placeTests = map[string]func(*harness){
 		near(h, "client", got.Client.Score, score.Point)
 		near(h, "account", got.Account.Score, score.Point)
 	},
+	"a clock set back by a day leaves the budget intact": func(h *harness) {
+		if h.OnlyForward {
+			h.Skip("the clock cannot be set back")
+		}
+		for i := range 4 {
+			h.record(score.Failure, client(1), account(i), password(i))
+		}
+		h.reserve(client(2), account(9), password(9))
+		h.Advance(-aDay)
+		same(h, "score", h.look(client(1), alice, none).Client.Score, 4*score.Point)
+		same(h, "in flight", h.look(client(2), alice, none).Client.InFlight, score.Point)
+		n := attack(h, 8, 100, func(n int) (netip.Prefix, string, uint32) {
+			return client(1), account(10 + n), password(10 + n)
+		})
+		same(h, "verified", n, 6)
+		same(h, "score at last", h.look(client(1), alice, none).Client.Score, 10*score.Point)
+		h.Advance(11 * time.Second)
+		got := h.look(client(2), alice, none).Client
+		same(h, "lapsed", got.InFlight, 0)
+		near(h, "as a failure", got.Score, score.Point)
+		h.Advance(time.Hour - 11*time.Second)
+		near(h, "decayed", h.look(client(1), alice, none).Client.Score, 5*score.Point)
+	},
 	"a place lapses without a trace if it shall": func(h *harness) {
 		op := h.op(store.Reserve, client(1), alice, password(1))
 		op.LapseCounts = false

@@ -187,6 +187,19 @@ var scoreTests = map[string]func(*harness){
 		same(h, "client", got.Client, score.Reading{})
 		same(h, "account", got.Account.Score, score.Point)
 	},
+	"what a forgotten client has in flight stays": func(h *harness) {
+		h.record(score.Failure, client(1), alice, password(1))
+		h.reserve(client(1), alice, password(2))
+		if err := h.Store.ForgetClient(context.Background(), client(1)); err != nil {
+			h.Fatal(err)
+		}
+		got := h.look(client(1), alice, none).Client
+		same(h, "score", got.Score, 0)
+		same(h, "in flight", got.InFlight, score.Point)
+		if err := h.Store.ForgetClient(context.Background(), client(2)); err != nil {
+			h.Errorf("one that nobody knows: %v", err)
+		}
+	},
 	"slices of unequal length are an error": func(h *harness) {
 		ops := []store.Op{h.op(store.Look, client(1), alice, none)}
 		if h.Store.Do(context.Background(), ops, nil) == nil {

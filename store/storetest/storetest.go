@@ -22,8 +22,12 @@ type Fixture struct {
 	Store store.Store
 	// Now reads the store's clock.
 	Now func() time.Time
-	// Advance moves the store's clock.
+	// Advance moves the store's clock, with a negative duration back.
 	Advance func(d time.Duration)
+	// OnlyForward says that the clock cannot be set back.
+	OnlyForward bool
+	// Bans is how many automatic bans the ledger takes; 0: too many to try.
+	Bans int
 	// Reopen closes the store and opens another over the same data, with the
 	// same clock. Nil where nothing is durable.
 	Reopen func() store.Store

@@ -53,7 +53,7 @@ func TestAGuesserIsStopped(t *testing.T) {
 	if m := s.get("http://" + s.adminAddr + "/metrics"); !strings.Contains(m, `saslguard_bans_total{observed="false",rule="client-score"}`) {
 		t.Error("the metrics know of no ban")
 	}
-	if h := s.get("http://" + s.adminAddr + "/healthz"); !strings.Contains(h, `"ok": true`) {
+	if h := s.get("http://" + s.adminAddr + "/healthz"); !strings.Contains(h, `"state": "ok"`) {
 		t.Errorf("health: %s", h)
 	}
 }
