@@ -49,7 +49,7 @@ func TestCheck(t *testing.T) {
 		{"dial", func(c *Config) { c.Timeouts.Dial = 0 }, "timeouts.dial: 10ms"},
 		{"io", func(c *Config) { c.Timeouts.IO = time.Minute }, "timeouts.io: 10ms"},
 		{"pool", func(c *Config) { c.Timeouts.Pool = 0 }, "timeouts.pool: 1ms"},
-		{"call", func(c *Config) { c.Timeouts.Call = 3 * time.Second }, "timeouts.call: 10ms to 2s"},
+		{"call", func(c *Config) { c.Timeouts.Call = 3 * time.Second }, "timeouts.call: 10ms to 900ms"},
 		{"pool size", func(c *Config) { c.PoolSize, c.MinIdle = 0, 0 }, "pool_size: 1 to 1000"},
 		{"idle", func(c *Config) { c.MinIdle = c.PoolSize + 1 }, "min_idle: 0 to 32"},
 		{"keys", func(c *Config) { c.MaxKeys = 1 }, "max_keys: 10000"},

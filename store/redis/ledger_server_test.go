@@ -97,7 +97,7 @@ func testConfig(addr string) Config {
 		Addresses: []string{addr}, Prefix: "sg", HashKey: "0123456789abcdef",
 		Timeouts: TimeoutsConfig{
 			// Generous: tests share their processors with others.
-			Dial: 2 * time.Second, IO: 5 * time.Second, Pool: 2 * time.Second, Call: 2 * time.Second,
+			Dial: 2 * time.Second, IO: 2 * time.Second, Pool: 2 * time.Second, Call: 2 * time.Second,
 		},
 		PoolSize: 32, MinIdle: 4,
 		MaxKeys: 10_000_000, MaxEntries: 500_000, StreamLength: 100_000,
