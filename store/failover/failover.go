@@ -193,7 +193,7 @@ func (s *Store) end(ctx context.Context) {
 	if n := s.journal.len(); n > 0 {
 		s.log.Warn("attempts could not be handed over to Redis; the other hosts do not know of them", zap.Int("attempts", n))
 	}
-	s.meters.unregister()
+	s.meters.registered.Unregister()
 	s.err = errors.Join(s.local.Close(ctx), s.remote.Close(ctx))
 }
 

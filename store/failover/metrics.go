@@ -1,13 +1,17 @@
 package failover
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/saslguard/saslguard/store"
+)
 
 // meters are the store's metrics.
 type meters struct {
 	dropped    prometheus.Counter
 	errors     prometheus.Counter
 	seconds    prometheus.Histogram
-	registerer prometheus.Registerer
+	registered store.Metrics
 	collectors []prometheus.Collector
 }
 
@@ -47,26 +51,7 @@ func (m *meters) register(r prometheus.Registerer, s *Store) error {
 			Help: "Attempts that wait to be handed over to Redis.",
 		}, func() float64 { return float64(s.journal.len()) }),
 	}
-	if r == nil {
-		return nil
-	}
-	m.registerer = r
-	for i, c := range m.collectors {
-		if err := r.Register(c); err != nil {
-			m.collectors = m.collectors[:i]
-			m.unregister()
-			return err
-		}
-	}
-	return nil
-}
-
-// unregister makes room for the metrics of a store opened later.
-func (m *meters) unregister() {
-	if m.registerer == nil {
-		return
-	}
-	for _, c := range m.collectors {
-		m.registerer.Unregister(c)
-	}
+	var err error
+	m.registered, err = store.Register(r, m.collectors)
+	return err
 }

@@ -153,7 +153,7 @@ func (s *Store) Close(ctx context.Context) error {
 func (s *Store) end() {
 	defer close(s.ended)
 	s.running.Wait()
-	s.meters.unregister()
+	s.meters.registered.Unregister()
 	if s.file != nil {
 		s.err = errors.Join(s.flush(), s.file.close())
 	}

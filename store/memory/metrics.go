@@ -12,7 +12,7 @@ type meters struct {
 	dropped     prometheus.Counter
 	unreadable  prometheus.Counter
 	flush       prometheus.Histogram
-	registerer  prometheus.Registerer
+	registered  store.Metrics
 	collectors  []prometheus.Collector
 }
 
@@ -63,28 +63,9 @@ func (m *meters) register(r prometheus.Registerer, s *Store) error {
 		gauge("saslguard_store_ledger_entries", "Entries of the ledger.", prometheus.Labels{"kind": name},
 			func() float64 { return float64(s.ledger.count(kind)) })
 	}
-	if r == nil {
-		return nil
-	}
-	m.registerer = r
-	for i, c := range m.collectors {
-		if err := r.Register(c); err != nil {
-			m.collectors = m.collectors[:i]
-			m.unregister()
-			return err
-		}
-	}
-	return nil
-}
-
-// unregister makes room for the metrics of a store opened later.
-func (m *meters) unregister() {
-	if m.registerer == nil {
-		return
-	}
-	for _, c := range m.collectors {
-		m.registerer.Unregister(c)
-	}
+	var err error
+	m.registered, err = store.Register(r, m.collectors)
+	return err
 }
 
 // sum adds up a number of all shards.

@@ -2,6 +2,8 @@ package redis
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/saslguard/saslguard/store"
 )
 
 // meters are the store's metrics.
@@ -9,7 +11,7 @@ type meters struct {
 	untracked  prometheus.Counter
 	amended    prometheus.Counter
 	reloaded   prometheus.Counter
-	registerer prometheus.Registerer
+	registered store.Metrics
 	collectors []prometheus.Collector
 }
 
@@ -43,26 +45,7 @@ func (m *meters) register(r prometheus.Registerer, c *census) error {
 			}
 			return 0
 		})
-	if r == nil {
-		return nil
-	}
-	m.registerer = r
-	for i, collector := range m.collectors {
-		if err := r.Register(collector); err != nil {
-			m.collectors = m.collectors[:i]
-			m.unregister()
-			return err
-		}
-	}
-	return nil
-}
-
-// unregister makes room for the metrics of a store opened later.
-func (m *meters) unregister() {
-	if m.registerer == nil {
-		return
-	}
-	for _, c := range m.collectors {
-		m.registerer.Unregister(c)
-	}
+	var err error
+	m.registered, err = store.Register(r, m.collectors)
+	return err
 }

@@ -135,6 +135,6 @@ func (s *Store) end() {
 	defer close(s.ended)
 	s.endLedger()
 	s.running.Wait()
-	s.meters.unregister()
+	s.meters.registered.Unregister()
 	s.err = s.client.Close()
 }
