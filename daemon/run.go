@@ -69,8 +69,11 @@ func (d *Daemon) stop(parts *errgroup.Group, stopGuard func(), guardDone <-chan 
 	var faces errgroup.Group
 	faces.Go(func() error { return d.postfix.Shutdown(ctx) })
 	faces.Go(func() error { return d.dovecot.Shutdown(ctx) })
-	err := faces.Wait()
+	if late := faces.Wait(); late != nil {
+		d.log.Warn("connections were closed that were not answered in time", zap.Error(late))
+	}
 	stopGuard()
+	var err error
 	select {
 	case <-guardDone:
 	case <-ctx.Done():
@@ -78,8 +81,8 @@ func (d *Daemon) stop(parts *errgroup.Group, stopGuard func(), guardDone <-chan 
 	}
 	err = errors.Join(err, d.admin.Shutdown(ctx), d.store.Close(ctx))
 	d.sockets.close()
-	if perr := parts.Wait(); perr != nil {
-		err = errors.Join(err, perr)
+	if died := parts.Wait(); died != nil && !errors.Is(died, context.DeadlineExceeded) {
+		err = errors.Join(err, died)
 	}
 	if err == nil {
 		d.log.Info("stopped")

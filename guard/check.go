@@ -39,17 +39,16 @@ type identity struct {
 
 	secret score.Secret
 	token  uint32
-
-	guess uint64 // names the attempt among those that are asked about
-	pair  uint64 // names client and account
+	guess  uint64 // as store.Op.Guess
 }
 
-// key names an attempt between its question and its report.
-func (who *identity) key() uint64 {
+// key names an attempt between its question and its report; one that cannot be
+// told from others, by its client and account.
+func (g *Guard) key(who *identity) uint64 {
 	if who.guess != 0 {
 		return who.guess
 	}
-	return who.pair
+	return g.hash.guess(who.addr, who.account, 0, score.None, "pair")
 }
 
 func (g *Guard) identify(a *Attempt, r *Rules) identity {
@@ -61,11 +60,10 @@ func (g *Guard) identify(a *Attempt, r *Rules) identity {
 		who.addr = clientAddr(a.Client)
 		who.client, who.network = r.clientPrefix(who.addr)
 	}
+	who.secret = secretKind(a)
+	who.token = g.hash.token(who.account, a.Hash, who.secret)
+	who.guess = g.hash.guess(who.addr, who.account, who.token, who.secret, a.Session)
 	l := g.table.now.Load()
-	kind := secretKind(a)
-	who.secret, who.token = kind, g.hash.token(who.account, a.Hash, kind)
-	who.guess = g.hash.guess(who.addr, who.account, who.token, kind, a.Session)
-	who.pair = g.hash.guess(who.addr, who.account, 0, score.None, "pair")
 	who.exemptClient = who.addr.IsValid() &&
 		(r.allowClients.Contains(who.addr) || l.prefix(store.Allow, who.addr, who.at, true) != nil)
 	who.exemptAccount = who.account != "" &&
@@ -174,7 +172,7 @@ func (g *Guard) execute(v *Verdict, a *Attempt, who *identity) {
 		v.Action = v.Would
 	}
 	if v.Would == Refuse {
-		g.recent.remember(who.key(), v.Rule, g.now())
+		g.recent.remember(g.key(who), v.Rule, g.now())
 	}
 }
 

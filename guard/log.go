@@ -60,7 +60,7 @@ func delayField(v *Verdict) zap.Field {
 // have been, is what somebody who thinks of enforcing wants to know.
 func (g *Guard) tell(v *Verdict, a *Attempt, who *identity) {
 	if a.Outcome == score.Success {
-		if rule, ok := g.recent.find(who.key(), g.now()); ok {
+		if rule, ok := g.recent.find(g.key(who), g.now()); ok {
 			g.metrics.wouldRefuse(rule)
 			g.log.Warn("a login succeeded that would have been refused",
 				append(attemptFields(a, who), zap.String("rule", string(rule)))...)

@@ -137,7 +137,7 @@ func (g *Guard) onlyInFlight(a *Attempt, who *identity) bool {
 	if a.Outcome != score.Refused {
 		return false
 	}
-	rule, ok := g.recent.find(who.key(), g.now())
+	rule, ok := g.recent.find(g.key(who), g.now())
 	return ok && rule == RuleInFlight
 }
 
