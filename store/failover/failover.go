@@ -18,8 +18,11 @@
 // and the journal goes before the next login. What is sent twice counts once, so
 // that whatever has an unknown fate is sent again.
 //
-// Lost is only what the journal cannot hold, the oldest first, and what it
-// holds when the process ends while Redis is away; both are counted or logged.
+// Attempts are lost only where the journal cannot hold them, the oldest first, or
+// where the process ends while Redis is away; both are counted or logged. Bans
+// follow what Redis says when it is back: one that is empty is told them again
+// (Event.Ledger), one whose data is older takes all hosts back to that, and what
+// was lifted meanwhile is not remembered apart.
 package failover
 
 import (

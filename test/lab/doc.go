@@ -1,5 +1,7 @@
 // Package lab starts real Postfix and Dovecot for end-to-end tests, each in a
-// directory and on ports of its own, and speaks SMTP, IMAP and POP3 to them.
+// directory and on ports of its own, and speaks SMTP, IMAP and POP3 to them. It
+// also starts Redis, alone, under Sentinels and as a Cluster, and lets it die,
+// hang or vanish behind a black hole in a network namespace.
 //
 // The way of a test: [Main] in TestMain, so that only one package at a time
 // runs real servers; [StartDovecot] and [StartPostfix]; [Build] and
