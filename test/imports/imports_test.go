@@ -24,6 +24,7 @@ var order = [][]string{
 	{"store/memory", "store/redis"},
 	{"store/failover"},
 	{"guard", "listen"},
+	{"maillog"},
 	{"policy", "dovecotpolicy", "admin"},
 	{"configs"},
 	{"daemon"},
