@@ -116,6 +116,10 @@ func (g *Guard) put(ctx context.Context, w wish, r *Rules) *store.Entry {
 	g.metrics.banned(w.rule, got.Observed)
 	g.log.Info(message, zap.Stringer("prefix", got.Prefix), zap.String("rule", got.Rule), zap.String("reason", got.Reason),
 		zap.Time("until", got.Until), zap.Int("ban_number", got.Times), zap.Bool("observed", got.Observed))
+	if g.observe != nil && got.By == g.host { // else another host was first, and tells of it
+		made := got
+		g.observe(Event{Kind: Banned, At: got.Since, Host: g.host, Entry: &made})
+	}
 	return &got
 }
 

@@ -82,5 +82,8 @@ func (g *Guard) brakeNote(who *identity, failed bool, r *Rules) {
 		g.log.Error("automatic bans pause: accounts fail from many networks where they always log in, "+
 			"so the password database is likely broken; check it, bans resume by themselves",
 			zap.Int("networks", r.brake.Networks), zap.Duration("pause", r.brake.Pause))
+		if g.observe != nil {
+			g.observe(Event{Kind: Braked, At: who.at, Host: g.host, Verdict: Verdict{rules: r}})
+		}
 	}
 }

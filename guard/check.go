@@ -24,6 +24,9 @@ func (g *Guard) Check(ctx context.Context, a *Attempt) Verdict {
 	v.rules = r
 	g.execute(&v, a, &who)
 	g.announce(&v, a, &who)
+	if g.observe != nil {
+		g.observe(g.attemptEvent(Asked, a, &who, &v))
+	}
 	return v
 }
 

@@ -41,6 +41,10 @@ type Options struct {
 	Random func() uint64    // names attempts; nil: math/rand/v2
 	Logger *zap.Logger
 	Metric prometheus.Registerer // nil: not measured
+
+	// Observe is told what happens, by many goroutines at once, and must not
+	// block; nil: nobody.
+	Observe func(Event)
 }
 
 // Guard judges attempts. Its methods may be called by many goroutines at once.
@@ -54,6 +58,8 @@ type Guard struct {
 	now    func() time.Time
 	random func() uint64
 	log    *zap.Logger
+
+	observe func(Event) // nil: nobody looks on
 
 	table   *table
 	tarpits tarpits
@@ -82,7 +88,7 @@ func New(o Options) (*Guard, error) {
 	}
 	g := &Guard{
 		scores: o.Scores, ledger: o.Ledger, hash: newHasher(o.Key),
-		host: o.Host, now: o.Now, random: o.Random, log: o.Logger,
+		host: o.Host, now: o.Now, random: o.Random, log: o.Logger, observe: o.Observe,
 		table: newTable(), queue: make(chan Attempt, queueSize), probe: make(chan chan<- struct{}), enforced: make(chan struct{}, 1),
 		banners: banners{pending: map[netip.Prefix]bool{}, queue: make(chan wish, banQueue)},
 	}
@@ -170,7 +176,7 @@ func (g *Guard) follow(ctx context.Context) error {
 	for {
 		began := time.Now()
 		err := g.ledger.Watch(ctx, func(e store.Event) error {
-			g.table.apply(e)
+			g.observeLedger(e, g.table.apply(e))
 			return nil
 		})
 		if ctx.Err() != nil {

@@ -127,6 +127,7 @@ func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func
 		out[i].Standing = standings[k]
 		g.consequences(&as[i], &whos[i], &ops[k], &out[i], ban)
 	}
+	g.observeReports(as, whos, out)
 	return nil
 }
 

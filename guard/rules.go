@@ -68,6 +68,13 @@ func NewRules(c Config, enforce bool) (*Rules, error) {
 // Enforce tells whether the rules are enforced or only observed.
 func (r *Rules) Enforce() bool { return r.enforce }
 
+// Tiers are the scores from which a kind of subject is delayed, refused and
+// banned.
+func (r *Rules) Tiers(k score.Kind) score.Tiers { return r.score.Tiers(k) }
+
+// BrakePause is how long automatic bans pause once the brake is pulled.
+func (r *Rules) BrakePause() time.Duration { return r.brake.Pause }
+
 func scoreRules(c Config) score.Rules {
 	return score.Rules{
 		HalfLife:       c.HalfLife.Milliseconds(),

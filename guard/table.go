@@ -49,8 +49,9 @@ func newLedger() *ledger {
 	return l
 }
 
-// apply takes over one event of the ledger.
-func (t *table) apply(e store.Event) {
+// apply takes over one event of the ledger, and tells whether it is a change and no
+// part of a snapshot.
+func (t *table) apply(e store.Event) (live bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -64,7 +65,9 @@ func (t *table) apply(e store.Event) {
 		t.building.change(e)
 	default:
 		t.now.Store(t.now.Load().changed(e))
+		return e.Kind == store.Put || e.Kind == store.Removed
 	}
+	return false
 }
 
 // change applies an event to a ledger that nobody reads yet.

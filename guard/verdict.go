@@ -64,6 +64,10 @@ type Verdict struct {
 	rules *Rules
 }
 
+// Rules returns the rules by which the verdict was reached; nil for the zero
+// Verdict.
+func (v *Verdict) Rules() *Rules { return v.rules }
+
 // Reason says in words why the verdict is what it is, in printable ASCII but
 // for what an operator wrote.
 func (v *Verdict) Reason() string {

@@ -68,6 +68,7 @@ type world struct {
 	hashes   map[string]int
 	metrics  *prometheus.Registry
 	sessions bool // every attempt is a session of its own
+	seen     seen // what observers are told
 }
 
 // newWorld returns a guard that enforces, with the configuration changed.
@@ -96,7 +97,7 @@ func worldOf(t *testing.T, c Config, enforce bool) *world {
 	var mu sync.Mutex
 	w.guard, err = New(Options{
 		Rules: r, Scores: w.store, Ledger: w.store, Key: w.store.Key(), Host: "test", Now: w.Now,
-		Own: []netip.Addr{netip.MustParseAddr("203.0.113.250")}, Logger: zap.New(core), Metric: w.metrics,
+		Own: []netip.Addr{netip.MustParseAddr("203.0.113.250")}, Logger: zap.New(core), Metric: w.metrics, Observe: w.seen.observe,
 		Random: func() uint64 { mu.Lock(); defer mu.Unlock(); random++; return random },
 	})
 	if err != nil {
