@@ -113,7 +113,7 @@ func (d *Daemon) openStore() error {
 		d.log.Warn("nothing is kept on disk: bans, scores and familiar clients end with this process", zap.Error(err))
 	}
 	st, err := memory.Open(d.config.Store, memory.Options{
-		Path: d.state, Logger: d.log.Named("store"), Registerer: d.metrics,
+		Path: d.state, Shared: d.config.Redis.Enabled(), Logger: d.log.Named("store"), Registerer: d.metrics,
 	})
 	if errors.Is(err, memory.ErrLocked) {
 		return fmt.Errorf("%w; is saslguard running already? Another one needs a state_directory of its own", err)

@@ -71,12 +71,19 @@ const (
 	Put                      // an entry is in force, or has changed
 	Removed                  // an entry was removed, or its time is over
 	Synced                   // the snapshot is complete
+	Reached                  // nothing changes, but the ledger has come to Position
 )
 
 // Event is a change of the ledger.
 type Event struct {
 	Kind  EventKind
 	Entry Entry // for Removed only its Kind, Prefix and Account count
+
+	// Position is the ledger's position after the event. It never goes back from
+	// one event to the next; only a snapshot, of a ledger that was lost or came
+	// back older, may end at an earlier one. From Reset on it says nothing before
+	// Synced, which has the snapshot's.
+	Position Position
 
 	// Ledger, in a Reset, names what keeps the ledger, "" where that cannot be
 	// lost. Another name than before says that the ledger was lost, and not that
@@ -94,6 +101,13 @@ type Ledger interface {
 	// Remove removes the entry of exactly this kind, prefix and account, and
 	// forgets how often it was banned. It tells whether there was one.
 	Remove(ctx context.Context, e Entry) (bool, error)
+	// PutPosition is Put, and returns a position of the ledger at which the entry
+	// is in force: whoever watches and has come to it knows the entry. It is zero
+	// where hosts share the ledger and this host cannot tell them yet.
+	PutPosition(ctx context.Context, e Entry) (Entry, Position, error)
+	// RemovePosition is Remove, and returns a position as PutPosition does, also
+	// where there was no such entry.
+	RemovePosition(ctx context.Context, e Entry) (bool, Position, error)
 	// Watch calls f with a snapshot, from Reset to Synced, and then with every
 	// change until ctx ends or f fails, whose error it returns. A watcher that
 	// cannot follow gets a snapshot again.

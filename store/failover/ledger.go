@@ -14,56 +14,70 @@ import (
 // since all hosts count its times together. While it is away the local one
 // does, and the entry is handed over later, also by the next process.
 func (s *Store) Put(ctx context.Context, e store.Entry) (store.Entry, error) {
+	got, _, err := s.PutPosition(ctx, e)
+	return got, err
+}
+
+// PutPosition implements store.Ledger.
+func (s *Store) PutPosition(ctx context.Context, e store.Entry) (store.Entry, store.Position, error) {
 	if s.closed.Load() {
-		return store.Entry{}, store.ErrClosed
+		return store.Entry{}, store.Position{}, store.ErrClosed
 	}
 	if err := e.Check(); err != nil {
-		return store.Entry{}, err
+		return store.Entry{}, store.Position{}, err
 	}
 	if s.breaker.isUp() {
 		var got store.Entry
+		var at store.Position
 		err := s.ask(ctx, func(ctx context.Context) (err error) {
-			got, err = s.remote.Put(ctx, e)
+			got, at, err = s.remote.PutPosition(ctx, e)
 			return err
 		})
 		if err == nil {
 			// Durable there, and it comes back by the stream too: an error here
 			// is the state file's to tell of.
 			s.mirrored.note(s.local.Adopt(ctx, got), s.log)
-			return got, nil
+			return got, at, nil
 		}
 		if refusal(err) {
-			return store.Entry{}, err
+			return store.Entry{}, store.Position{}, err
 		}
 	}
 	got, err := s.local.Put(ctx, e)
 	s.kick()
-	return got, err
+	return got, store.Position{}, err
 }
 
 // Remove implements store.Ledger. While the remote store is away the entry is
 // removed here and, later, there.
 func (s *Store) Remove(ctx context.Context, e store.Entry) (bool, error) {
+	found, _, err := s.RemovePosition(ctx, e)
+	return found, err
+}
+
+// RemovePosition implements store.Ledger.
+func (s *Store) RemovePosition(ctx context.Context, e store.Entry) (bool, store.Position, error) {
 	if s.closed.Load() {
-		return false, store.ErrClosed
+		return false, store.Position{}, store.ErrClosed
 	}
 	if err := e.CheckName(); err != nil {
-		return false, err
+		return false, store.Position{}, err
 	}
 	if s.breaker.isUp() {
 		var there bool
+		var at store.Position
 		err := s.ask(ctx, func(ctx context.Context) (err error) {
-			there, err = s.remote.Remove(ctx, e)
+			there, at, err = s.remote.RemovePosition(ctx, e)
 			return err
 		})
 		if err == nil {
 			here, err := s.local.Remove(ctx, e)
-			return there || here, err
+			return there || here, at, err
 		}
 	}
 	found, err := s.local.RemovePending(ctx, e)
 	s.kick()
-	return found, err
+	return found, store.Position{}, err
 }
 
 // Watch implements store.Ledger. It is the local ledger that is watched: it is

@@ -132,7 +132,7 @@ func TestBansAreKnownWithoutRemote(t *testing.T) {
 // A host that kept its bans alone brings them along when it joins.
 func TestJoiningBringsItsBans(t *testing.T) {
 	w := newWorld(t)
-	alone := w.memory("a.db")
+	alone := w.memory("a.db", true)
 	if _, err := alone.Put(context.Background(), ban(client(1))); err != nil {
 		t.Fatal(err)
 	}

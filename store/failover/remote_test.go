@@ -89,6 +89,16 @@ func (r *remote) Remove(ctx context.Context, e store.Entry) (found bool, err err
 	return found, err
 }
 
+func (r *remote) PutPosition(ctx context.Context, e store.Entry) (got store.Entry, at store.Position, err error) {
+	err = r.behave(ctx, func() error { got, at, err = r.inner.PutPosition(context.Background(), e); return err })
+	return got, at, err
+}
+
+func (r *remote) RemovePosition(ctx context.Context, e store.Entry) (found bool, at store.Position, err error) {
+	err = r.behave(ctx, func() error { found, at, err = r.inner.RemovePosition(context.Background(), e); return err })
+	return found, at, err
+}
+
 func (r *remote) Watch(ctx context.Context, f func(store.Event) error) error {
 	if mood(r.mood.Load()) == failing {
 		return errBroken

@@ -56,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	before := runtime.NumGoroutine()
 	w := &world{T: t, clock: &clock{}, dir: t.TempDir()}
 	w.clock.ms.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
-	w.shared = w.memory("shared.db")
+	w.shared = w.memory("shared.db", false)
 	// Registered first, so that it looks last.
 	t.Cleanup(func() {
 		w.closed(w.shared)
@@ -70,9 +70,10 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) memory(file string) *memory.Store {
+// memory opens a host's own store, or the one that stands for the shared one.
+func (w *world) memory(file string, copied bool) *memory.Store {
 	w.Helper()
-	opts := memory.Options{Now: w.clock.now, GatherFor: time.Millisecond, SweepEvery: 64 * time.Millisecond}
+	opts := memory.Options{Shared: copied, Now: w.clock.now, GatherFor: time.Millisecond, SweepEvery: 64 * time.Millisecond}
 	if file != "" {
 		opts.Path = filepath.Join(w.dir, file)
 	}
@@ -96,7 +97,7 @@ func (w *world) closed(s store.Store) {
 func (w *world) host(file string, m mood, change ...func(*failover.Options)) *host {
 	w.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	h := &host{w: w, local: w.memory(file), logs: logs, meters: prometheus.NewRegistry()}
+	h := &host{w: w, local: w.memory(file, true), logs: logs, meters: prometheus.NewRegistry()}
 	h.remote = &remote{inner: w.shared}
 	h.remote.be(m)
 	opts := failover.Options{
@@ -218,7 +219,7 @@ func TestContract(t *testing.T) {
 		return storetest.Fixture{Store: h, Now: w.clock.now, Advance: w.clock.advance, Bans: bans, Reopen: func() store.Store {
 			w.closed(h)
 			w.closed(w.shared)
-			w.shared = w.memory("shared.db")
+			w.shared = w.memory("shared.db", false)
 			h = w.host("local.db", well)
 			return h
 		}}

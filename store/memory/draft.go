@@ -20,11 +20,12 @@ type draft struct {
 	pasts   int // by how many the histories become more
 
 	removals map[entryKey]bool // whether the removal is to be handed over
+	position store.Position    // of the ledger after the draft
 }
 
 func (l *ledger) newDraft() *draft {
 	return &draft{
-		l: l, now: millis(l.store.nowMillis()),
+		l: l, now: millis(l.store.nowMillis()), position: l.position,
 		entries: make(map[entryKey]*kept), history: make(map[entryKey]history), removals: make(map[entryKey]bool),
 	}
 }
@@ -85,7 +86,7 @@ func (d *draft) put(e store.Entry) answer {
 func (d *draft) keep(k entryKey, e *kept) {
 	d.entries[k] = e
 	d.markRemoval(k, false)
-	d.events = append(d.events, store.Event{Kind: store.Put, Entry: e.Entry})
+	d.events = append(d.events, store.Event{Kind: store.Put, Entry: e.Entry, Position: d.position})
 }
 
 func (d *draft) remove(e *store.Entry, pending bool) answer {
@@ -106,16 +107,17 @@ func (d *draft) remove(e *store.Entry, pending bool) answer {
 func (d *draft) drop(k entryKey) {
 	d.growth[k.kind]--
 	d.entries[k] = nil
-	d.events = append(d.events, store.Event{Kind: store.Removed, Entry: k.entry()})
+	d.events = append(d.events, store.Event{Kind: store.Removed, Entry: k.entry(), Position: d.position})
 }
 
 // save writes the draft in one transaction.
 func (d *draft) save() error {
+	d.number()
 	f := d.l.store.file
 	if f == nil || d.empty() {
 		return nil
 	}
-	return f.update(func(tx *bbolt.Tx) error {
+	err := f.update(func(tx *bbolt.Tx) error {
 		entries, past := tx.Bucket([]byte(nameLedger)), tx.Bucket([]byte(nameHistory))
 		for k, e := range d.entries {
 			key := k.bytes()
@@ -129,8 +131,17 @@ func (d *draft) save() error {
 				return err
 			}
 		}
+		if d.position != d.l.saved {
+			if err := d.l.putPosition(tx, d.position); err != nil {
+				return err
+			}
+		}
 		return d.saveRemovals(tx)
 	})
+	if err == nil {
+		d.l.saved = d.position
+	}
+	return err
 }
 
 // empty tells whether there is nothing to write.
@@ -167,11 +178,16 @@ func (d *draft) publish() {
 			l.removals[k] = struct{}{}
 		}
 	}
+	if n := len(d.events); d.position != l.position && (n == 0 || d.events[n-1].Position != d.position) {
+		d.events = append(d.events, store.Event{Kind: store.Reached, Position: d.position})
+	}
+	back := d.position.Compare(l.position) < 0
+	l.position = d.position
 	if len(d.events) == 0 {
 		return
 	}
 	for w := range l.watchers {
-		w.tell(d.events)
+		w.tell(d.events, back)
 	}
 }
 

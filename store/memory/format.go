@@ -27,9 +27,11 @@ const (
 	// Made when it is first needed.
 	nameRemovals bucket = "removals" // entry's name → its removal is to be handed over
 
-	metaVersion  = "format"
-	metaKey      = "key"
-	metaMirrored = "mirrored" // the name of the ledger that is mirrored
+	metaVersion    = "format"
+	metaKey        = "key"
+	metaPosition   = "position"    // of a ledger that is no copy
+	metaMirrored   = "mirrored"    // the name of the ledger that is mirrored
+	metaMirroredAt = "mirrored at" // its position
 )
 
 var errForeign = errors.New("it is a bbolt file, but not saslguard's")

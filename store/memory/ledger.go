@@ -34,12 +34,14 @@ type ledger struct {
 	removals map[entryKey]struct{}
 	counts   [store.AutomaticBan + 1]int
 	watchers map[*watcher]struct{}
+	position store.Position // after the last change that the watchers were told
 
 	// The goroutine's own.
 	history  map[entryKey]history
 	ends     endings
 	lifted   []netip.Prefix        // unbanned by the request under way
 	mirrored string                // the name of the ledger being mirrored, "" for none yet
+	saved    store.Position        // the position that the file has
 	seen     map[entryKey]struct{} // what the snapshot being mirrored has; nil outside of one
 }
 
@@ -52,9 +54,10 @@ type request struct {
 }
 
 type answer struct {
-	entry store.Entry
-	found bool
-	err   error
+	entry    store.Entry
+	found    bool
+	position store.Position // at which it is so; zero where others decide that
+	err      error
 }
 
 // requestBatch is how many requests share a transaction.
@@ -73,8 +76,14 @@ func newLedger(s *Store, cfg Config) *ledger {
 // store.ErrInvalid, store.ErrFull, store.ErrClosed or what the disk said. After
 // ctx's error the entry may be in force yet: ctx ends the waiting, not the write.
 func (s *Store) Put(ctx context.Context, e store.Entry) (store.Entry, error) {
+	got, _, err := s.PutPosition(ctx, e)
+	return got, err
+}
+
+// PutPosition implements store.Ledger, with the errors of Put.
+func (s *Store) PutPosition(ctx context.Context, e store.Entry) (store.Entry, store.Position, error) {
 	if err := e.Check(); err != nil {
-		return store.Entry{}, err
+		return store.Entry{}, store.Position{}, err
 	}
 	a := s.ledger.ask(ctx, &request{entry: e})
 	if a.err == nil && a.entry.Kind == store.AutomaticBan && !a.entry.Observed && a.entry.Prefix.IsValid() {
@@ -82,16 +91,22 @@ func (s *Store) Put(ctx context.Context, e store.Entry) (store.Entry, error) {
 		key := s.hasher.Prefix('c', a.entry.Prefix)
 		s.shards[shardOf(key)].freeRing(key, score.Client, s.nowMillis(), s.lastRules())
 	}
-	return a.entry, a.err
+	return a.entry, a.position, a.err
 }
 
 // Remove implements store.Ledger, with the errors of Put.
 func (s *Store) Remove(ctx context.Context, e store.Entry) (bool, error) {
+	found, _, err := s.RemovePosition(ctx, e)
+	return found, err
+}
+
+// RemovePosition implements store.Ledger, with the errors of Put.
+func (s *Store) RemovePosition(ctx context.Context, e store.Entry) (bool, store.Position, error) {
 	if err := e.CheckName(); err != nil {
-		return false, err
+		return false, store.Position{}, err
 	}
 	a := s.ledger.ask(ctx, &request{remove: true, entry: e})
-	return a.found, a.err
+	return a.found, a.position, a.err
 }
 
 func (l *ledger) ask(ctx context.Context, r *request) answer {
@@ -128,6 +143,7 @@ func (l *ledger) run() {
 			m.reply <- l.mirror(m)
 		case <-ticker.C:
 			l.expire()
+			l.savePosition()
 		case <-l.store.done:
 			return
 		}
@@ -167,6 +183,11 @@ func (l *ledger) serve(batch []*request) {
 		}
 	} else {
 		d.apply()
+		for i := range answers {
+			if !l.store.options.Shared && answers[i].err == nil {
+				answers[i].position = l.position
+			}
+		}
 	}
 	for i, r := range batch {
 		r.reply <- answers[i]

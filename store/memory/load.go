@@ -30,6 +30,7 @@ func (s *Store) openFile(cfg Config) error {
 func (s *Store) load(tx *bbolt.Tx, cfg Config) error {
 	copy(s.key[:], tx.Bucket([]byte(nameMeta)).Get([]byte(metaKey)))
 	s.ledger.mirrored = string(tx.Bucket([]byte(nameMeta)).Get([]byte(metaMirrored)))
+	s.ledger.loadPosition(tx)
 	s.initShards(cfg)
 	l := loader{store: s, now: s.nowMillis()}
 	l.each(tx, nameScores, l.scores)

@@ -35,6 +35,9 @@ type Options struct {
 	// Path is the bbolt file, created with mode 0600 if there is none. With ""
 	// nothing survives the process.
 	Path string
+	// Shared says that the ledger is this host's copy of one that hosts share:
+	// its positions are that one's, and only Mirror moves them.
+	Shared bool
 	// Now is the store's clock; nil is time.Now. It decides what has lapsed,
 	// decayed and expired, never how often the store looks.
 	Now func() time.Time
@@ -110,6 +113,7 @@ func Open(cfg Config, opts Options) (*Store, error) {
 	if err := s.openFile(cfg); err != nil {
 		return nil, err
 	}
+	s.ledger.begin()
 	s.hasher = store.NewHasher(s.key)
 	if err := s.meters.register(opts.Registerer, s); err != nil {
 		if s.file != nil {

@@ -34,6 +34,9 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 	}
 	for i := range r.events {
 		e := &r.events[i]
+		if r.kind == mirrorFollow && e.Kind != store.Synced {
+			d.reached(e.Position)
+		}
 		switch {
 		case r.kind == mirrorShared:
 			d.handedOver(e)
@@ -50,6 +53,7 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 			note(d.flush())
 			note(l.removeUnseen())
 			d = l.newDraft()
+			d.reached(e.Position)
 		}
 	}
 	note(d.flush())
@@ -103,7 +107,7 @@ func (l *ledger) unshare() error {
 
 // flush writes a draft and makes it visible, written or not.
 func (d *draft) flush() error {
-	if d.empty() {
+	if d.empty() && d.position == d.l.position {
 		return nil
 	}
 	err := d.save()

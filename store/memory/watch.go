@@ -20,10 +20,11 @@ type watcher struct {
 	wake  chan struct{} // holds one token while there is something to do
 }
 
-// tell leaves changes for the watcher.
-func (w *watcher) tell(events []store.Event) {
+// tell leaves changes for the watcher. Back says that the ledger's position has
+// gone back, which only a snapshot may tell.
+func (w *watcher) tell(events []store.Event, back bool) {
 	w.mu.Lock()
-	if w.lost || len(w.queue)+len(events) > watcherQueue {
+	if back || w.lost || len(w.queue)+len(events) > watcherQueue {
 		w.queue, w.lost = nil, true
 	} else {
 		w.queue = append(w.queue, events...)
@@ -86,6 +87,7 @@ func (l *ledger) snapshot(w *watcher) []store.Event {
 		entries = append(entries, e)
 	}
 	l.watchers[w] = struct{}{}
+	position := l.position
 	w.mu.Lock()
 	w.queue, w.lost = nil, false
 	w.mu.Unlock()
@@ -98,7 +100,7 @@ func (l *ledger) snapshot(w *watcher) []store.Event {
 			events = append(events, store.Event{Kind: store.Put, Entry: e.Entry})
 		}
 	}
-	return append(events, store.Event{Kind: store.Synced})
+	return append(events, store.Event{Kind: store.Synced, Position: position})
 }
 
 func (l *ledger) leave(w *watcher) {

@@ -37,8 +37,9 @@ type ledger struct {
 	script  *goredis.Script
 	hosts   *goredis.Script
 
-	position atomic.Pointer[string] // the last change that a watcher was told
-	done     chan struct{}          // closed when watches and the sweep shall end
+	instance string                         // of this process among the hosts
+	position atomic.Pointer[store.Position] // the last change that a watcher was told
+	done     chan struct{}                  // closed when watches and the sweep shall end
 	end      sync.Once
 	running  sync.WaitGroup
 }
@@ -61,7 +62,7 @@ func newLedger(client goredis.UniversalClient, cfg Config, log *zap.Logger, now 
 	l := &ledger{
 		client: client, cfg: cfg, log: log, now: now, script: goredis.NewScript(ledgerSource), hosts: goredis.NewScript(hostsSource),
 		keys:    []string{slot + "entries", slot + "ends", slot + "past", slot + "forgets", slot + "changes", slot + "number", slot + "placed"},
-		nameKey: slot + "name", done: make(chan struct{}),
+		nameKey: slot + "name", instance: randomName(), done: make(chan struct{}),
 	}
 	l.running.Go(l.sweepLoop)
 	return l
@@ -86,40 +87,64 @@ func (l *ledger) ended() bool {
 // store.ErrClosed or what Redis or the network said; after those it is unknown
 // whether the entry was made, and putting it again makes no second ban.
 func (l *ledger) Put(ctx context.Context, e store.Entry) (store.Entry, error) {
+	got, _, err := l.PutPosition(ctx, e)
+	return got, err
+}
+
+// PutPosition implements store.Ledger, with the errors of Put.
+func (l *ledger) PutPosition(ctx context.Context, e store.Entry) (store.Entry, store.Position, error) {
 	since, until, err := l.times(&e)
 	if err != nil {
-		return store.Entry{}, err
+		return store.Entry{}, store.Position{}, err
 	}
 	name := entryName(&e)
 	reply, err := l.run(ctx, "put", l.cfg.MaxEntries, l.cfg.StreamLength, name, since, until,
 		bounded(e.Times), state(&e), span(e.Ladder.First), span(e.Ladder.Max), span(e.Ladder.Forget), texts(&e)).StringSlice()
 	switch {
 	case err != nil:
-		return store.Entry{}, l.failed("putting "+name, err)
+		err = l.failed("putting "+name, err)
 	case len(reply) == 1 && reply[0] == "full":
-		return store.Entry{}, store.ErrFull
+		err = store.ErrFull
 	case len(reply) == 1 && reply[0] == "over":
-		return store.Entry{}, fmt.Errorf("%w: it was over at %s", store.ErrInvalid, e.Until)
+		err = fmt.Errorf("%w: it was over at %s", store.ErrInvalid, e.Until)
 	case len(reply) != 2:
-		return store.Entry{}, fmt.Errorf("putting %s: the script answered %q", name, reply)
+		err = fmt.Errorf("putting %s: the script answered %q", name, reply)
 	}
-	return decodeEntry(name, reply[1])
+	if err != nil {
+		return store.Entry{}, store.Position{}, err
+	}
+	at, err := store.ParsePosition(reply[1])
+	if err != nil {
+		return store.Entry{}, store.Position{}, err
+	}
+	got, err := decodeEntry(name, reply[0])
+	return got, at, err
 }
 
 // Remove implements store.Ledger, with the errors of Put.
 func (l *ledger) Remove(ctx context.Context, e store.Entry) (bool, error) {
+	found, _, err := l.RemovePosition(ctx, e)
+	return found, err
+}
+
+// RemovePosition implements store.Ledger, with the errors of Put.
+func (l *ledger) RemovePosition(ctx context.Context, e store.Entry) (bool, store.Position, error) {
 	if err := e.CheckName(); err != nil {
-		return false, err
+		return false, store.Position{}, err
 	}
 	if l.ended() {
-		return false, store.ErrClosed
+		return false, store.Position{}, store.ErrClosed
 	}
 	name := entryName(&e)
-	n, err := l.run(ctx, "remove", l.cfg.StreamLength, name).Int()
-	if err != nil {
-		return false, l.failed("removing "+name, err)
+	reply, err := l.run(ctx, "remove", l.cfg.StreamLength, name).StringSlice()
+	if err == nil && len(reply) != 2 {
+		err = fmt.Errorf("the script answered %q", reply)
 	}
-	return n == 1, nil
+	if err != nil {
+		return false, store.Position{}, l.failed("removing "+name, err)
+	}
+	at, err := store.ParsePosition(reply[1])
+	return reply[0] == "1", at, err
 }
 
 // run runs the script. A server that does not know it, after a restart or a

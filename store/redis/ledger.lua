@@ -42,20 +42,26 @@ local function automatic(name)
   return string.sub(name, 1, 1) == '2'
 end
 
+-- Announces a change and returns its position.
 local function announce(name, value, length)
   local n = redis.call('INCR', NUMBER)
   if value then
-    redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name, 'entry', value)
-  else
-    redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name)
+    return redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name, 'entry', value)
   end
+  return redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name)
+end
+
+-- The position of the last change.
+local function position()
+  local last = redis.call('XREVRANGE', CHANGES, '+', '-', 'COUNT', 1)
+  return last[1] and last[1][1] or '0-0'
 end
 
 local function drop(name, length)
   redis.call('HDEL', ENTRIES, name)
   redis.call('ZREM', ENDS, name)
   if not automatic(name) then redis.call('HDEL', PLACED, name) end
-  announce(name, nil, length)
+  return announce(name, nil, length)
 end
 
 local function forget(name)
@@ -160,14 +166,14 @@ local function write(name, since, ends, times, state, texts, length)
   else
     redis.call('ZADD', ENDS, whole(ends), name)
   end
-  announce(name, value, length)
-  return value
+  return value, announce(name, value, length)
 end
 
 local run = {}
 
 -- put limit length name since until times state first longest forget texts
--- returns the entry in force, or why there is none: over, full.
+-- returns the entry in force and a position at which it is, or why there is none:
+-- over, full.
 -- since "" is now; a first of 0 is no ladder, and a forget of 0 no history.
 function run.put(limit, length, name, since, ends, times, state, first, longest, keep, texts)
   limit, since, ends, times = tonumber(limit), tonumber(since) or now, tonumber(ends), tonumber(times)
@@ -176,7 +182,7 @@ function run.put(limit, length, name, since, ends, times, state, first, longest,
   local h
   if automatic(name) then
     local old = parse(value)
-    if live(old) and (not old.observed or state == 'o') then return {'kept', value} end
+    if live(old) and (not old.observed or state == 'o') then return {value, position()} end
     -- One that was only observed until now refuses for the first time, too.
     h = past(name)
     times = number(h, state) + 1
@@ -192,7 +198,7 @@ function run.put(limit, length, name, since, ends, times, state, first, longest,
     end
     remember(name, h, limit)
   end
-  return {'put', write(name, since, ends, times, state, texts, length)}
+  return {write(name, since, ends, times, state, texts, length)}
 end
 
 -- The history of a name with a ban that was made elsewhere, which counts until
@@ -244,13 +250,13 @@ function run.merge(limit, length, ...)
   return {written, refused}
 end
 
--- remove length name: returns 1 if the entry was in force.
+-- remove length name: returns 1 if the entry was in force, and a position at
+-- which it is not.
 function run.remove(length, name)
   forget(name)
   local value = redis.call('HGET', ENTRIES, name)
-  if not value then return 0 end
-  drop(name, length)
-  return live(parse(value)) and 1 or 0
+  if not value then return {'0', position()} end
+  return {live(parse(value)) and '1' or '0', drop(name, length)}
 end
 
 -- sweep length some: returns 1 if more may be over, or is to be counted.

@@ -83,19 +83,3 @@ func FuzzEntry(f *testing.F) {
 		}
 	})
 }
-
-// FuzzStreamID holds that what is read as an id is ordered as Redis orders it.
-func FuzzStreamID(f *testing.F) {
-	f.Add("1772366400000-0")
-	f.Add("0-0")
-	f.Fuzz(func(t *testing.T, s string) {
-		id, err := parseStreamID(s)
-		if err != nil {
-			return
-		}
-		again, err := parseStreamID(id.String())
-		if err != nil || again != id || id.before(id) {
-			t.Fatalf("%q: %v, %v", s, again, err)
-		}
-	})
-}

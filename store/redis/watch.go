@@ -31,8 +31,8 @@ type watcher struct {
 	tell     func(store.Event) error
 	refusal  error // what tell returned
 
-	at     streamID // the last change seen
-	number int64    // its number; the next change has the next one
+	at     store.Position // the last change seen
+	number int64          // its number; the next change has the next one
 }
 
 // Watch implements store.Ledger. f is called by the goroutine that calls Watch,
@@ -110,7 +110,7 @@ func (w *watcher) changes(ctx context.Context, until time.Time) error {
 		if err != nil {
 			return err
 		}
-		if last.before(w.at) || last == w.at && number != w.number {
+		if last.Compare(w.at) < 0 || last == w.at && number != w.number {
 			return errGap
 		}
 	}
@@ -145,10 +145,10 @@ func (w *watcher) read(ctx context.Context, wait time.Duration) (int, error) {
 
 // last returns the id and the number of the last change; zeros if there is none.
 // Both come from one command, so that they belong together.
-func (w *watcher) last(ctx context.Context) (streamID, int64, error) {
+func (w *watcher) last(ctx context.Context) (store.Position, int64, error) {
 	messages, err := w.blocking.XRevRangeN(ctx, w.keys[keyChanges], "+", "-", 1).Result()
 	if err != nil || len(messages) == 0 {
-		return streamID{}, 0, err
+		return store.Position{}, 0, err
 	}
 	c, err := decodeChange(messages[0])
 	return c.id, c.number, err
@@ -166,7 +166,9 @@ func (w *watcher) change(ctx context.Context, m goredis.XMessage) error {
 	event, err := c.event()
 	if err != nil {
 		w.log.Warn("a change of the ledger cannot be read and is passed over", zap.Error(err))
-	} else if err := w.send(ctx, event); err != nil {
+		event = store.Event{Kind: store.Reached, Position: c.id}
+	}
+	if err := w.send(ctx, event); err != nil {
 		return err
 	}
 	w.at, w.number = c.id, c.number
@@ -187,15 +189,15 @@ func (w *watcher) send(ctx context.Context, e store.Event) error {
 
 // publish makes known how far the watcher has come.
 func (w *watcher) publish() {
-	position := w.at.String()
+	position := w.at
 	w.position.Store(&position)
 }
 
-// Position is the last change that a watch of this ledger has told, as an id of
-// the stream; "" before any.
-func (l *ledger) Position() string {
+// Position is the last change that a watch of this ledger has told; zero before
+// any.
+func (l *ledger) Position() store.Position {
 	if p := l.position.Load(); p != nil {
 		return *p
 	}
-	return ""
+	return store.Position{}
 }

@@ -47,7 +47,7 @@ func (w *watcher) snapshot(ctx context.Context) (err error) {
 		return errGap
 	}
 	w.publish()
-	return w.send(ctx, store.Event{Kind: store.Synced})
+	return w.send(ctx, store.Event{Kind: store.Synced, Position: w.at})
 }
 
 // name is the name that the ledger was given when it was first read. A Redis that
@@ -59,14 +59,18 @@ func (w *watcher) name(ctx context.Context) (string, error) {
 	if !errors.Is(err, goredis.Nil) {
 		return name, err
 	}
-	var random [16]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		return "", err
-	}
-	if err := w.blocking.SetNX(ctx, w.nameKey, hex.EncodeToString(random[:]), 0).Err(); err != nil {
+	if err := w.blocking.SetNX(ctx, w.nameKey, randomName(), 0).Err(); err != nil {
 		return "", err
 	}
 	return w.blocking.Get(ctx, w.nameKey).Result()
+}
+
+// randomName is a name that nothing else has.
+func randomName() string {
+	var random [16]byte
+	// It never fails: without randomness the process ends.
+	_, _ = rand.Read(random[:])
+	return hex.EncodeToString(random[:])
 }
 
 // scan tells the entries that are in force, page by page. All pages come over

@@ -19,6 +19,7 @@ type table struct {
 	next    map[string]store.Entry // of the snapshot being received
 	synced  int
 	removed int
+	reached store.Position
 	errs    []string
 	cancel  context.CancelFunc
 	ended   chan error
@@ -59,7 +60,20 @@ func (t *table) follow(e store.Event) error {
 	if t.synced == 0 && t.next == nil {
 		t.errs = append(t.errs, "an event before the first Reset")
 	}
+	if t.next == nil {
+		if e.Position.Compare(t.reached) < 0 {
+			t.errs = append(t.errs, fmt.Sprintf("back from %v to %v", t.reached, e.Position))
+		}
+		t.reached = e.Position
+	}
 	return nil
+}
+
+// at is the position that the watcher has come to.
+func (t *table) at() store.Position {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reached
 }
 
 func (t *table) count(n *int) int {
@@ -111,6 +125,52 @@ var watchTests = map[string]func(*harness){
 		h.follows(t, client(1), false)
 		same(h, "protocol", fmt.Sprint(t.errs), "[]")
 	},
+	"a position says that a change is known": func(h *harness) {
+		t := h.watch()
+		last := t.at()
+		change := func(what string, grows bool, at store.Position) {
+			h.Helper()
+			if grows && at.Compare(last) <= 0 || at.Compare(last) < 0 {
+				h.Errorf("%s: position %v after %v", what, at, last)
+			}
+			h.eventually(what+" is known", func() bool { return t.at().Compare(at) >= 0 })
+			last = at
+		}
+		put := func(e store.Entry) store.Position {
+			h.Helper()
+			_, at, err := h.Store.PutPosition(context.Background(), e)
+			if err != nil {
+				h.Fatal(err)
+			}
+			return at
+		}
+		change("a ban", true, put(ban(client(1))))
+		_, there := t.find(store.AutomaticBan, client(1))
+		same(h, "the ban", there, true)
+		change("the same ban", false, put(ban(client(1))))
+		h.Advance(-time.Minute)
+		change("another, by a clock set back", true, put(ban(client(2))))
+		_, there = t.find(store.AutomaticBan, client(2))
+		same(h, "the other ban", there, true)
+		_, at, err := h.Store.RemovePosition(context.Background(), ban(client(1)))
+		change("an unban", true, at)
+		_, there = t.find(store.AutomaticBan, client(1))
+		same(h, "the lifted ban", there, false)
+		same(h, "error", err, nil)
+		_, at, err = h.Store.RemovePosition(context.Background(), ban(client(1)))
+		change("an unban of nothing", false, at)
+		same(h, "error", err, nil)
+		same(h, "a snapshot's position", h.watch().at().Compare(last) >= 0, true)
+		same(h, "protocol", fmt.Sprint(t.errs), "[]")
+		if h.Reopen == nil {
+			return
+		}
+		h.reopen()
+		t = h.watch()
+		same(h, "not back over a restart", t.at().Compare(last) >= 0, true)
+		change("after a restart", true, put(ban(client(3))))
+		same(h, "protocol", fmt.Sprint(t.errs), "[]")
+	},
 	"an entry whose time is over is removed": func(h *harness) {
 		t := h.watch()
 		got := h.put(ban(client(1)))
@@ -132,7 +192,7 @@ var watchTests = map[string]func(*harness){
 		})
 	},
 	"all watchers see all of many changes": func(h *harness) {
-		early, other := h.watch(), h.watch()
+		early, other := h.watch(), h.watch() // their positions never go back
 		var all sync.WaitGroup
 		for w := range 8 {
 			all.Go(func() {
@@ -145,6 +205,7 @@ var watchTests = map[string]func(*harness){
 		all.Wait()
 		for _, t := range []*table{early, other, late} {
 			h.eventually("400 entries", func() bool { return t.size() == 400 })
+			same(h, "protocol", fmt.Sprint(t.errs), "[]")
 		}
 	},
 	"a watcher that sleeps holds up nobody and catches up": func(h *harness) {
