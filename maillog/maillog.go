@@ -10,16 +10,14 @@
 // formats drift.
 package maillog
 
-import (
-	"time"
-)
+import "time"
 
-// Line is a line of a log without its message's meaning. Its bytes are those of
-// what was parsed, and are valid as long as that is.
+// Line is a line of a log without its message's meaning. Message is a view of what
+// was parsed, and good until the next line is; the rest stays valid.
 type Line struct {
 	At      time.Time // when, with the zone that the line or the options gave
 	Host    string    // the host that logged it; "": the line does not say
-	Program string    // such as postfix/submission/smtpd or dovecot
+	Program string    // such as postfix/submission/smtpd or dovecot; "": the line does not say
 	PID     int       // of the program; 0: the line does not say
 	Message []byte
 }
@@ -34,3 +32,17 @@ const (
 	Unknown                // looks like a failed login, and was not understood
 	Malformed              // has no envelope that was understood
 )
+
+// String returns the class's name in reports and metrics.
+func (c Class) String() string {
+	switch c {
+	case Other:
+		return "other"
+	case Login:
+		return "login"
+	case Unknown:
+		return "unknown"
+	default:
+		return "malformed"
+	}
+}

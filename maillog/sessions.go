@@ -1,0 +1,4 @@
+package maillog
+
+// sessions remembers which client a process serves.
+type sessions struct{}
