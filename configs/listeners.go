@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"path"
 	"strings"
+
+	"github.com/saslguard/saslguard/admin"
 )
 
 // A listener is an address somewhere in the configuration.
@@ -24,6 +26,10 @@ func (c *Config) listeners() []listener {
 	add("dovecot.listen", c.Dovecot.Listen)
 	if c.Admin.Listen != "" {
 		all = append(all, listener{"admin.listen", c.Admin.Listen})
+	}
+	add("admin.control.listen", c.Admin.Control.Listen)
+	if s := c.Admin.Control.Socket; s != "" && s != admin.NoSocket {
+		all = append(all, listener{"admin.control.socket", "unix:" + s})
 	}
 	return all
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/saslguard/saslguard/configs"
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/listen"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store"
 	"github.com/saslguard/saslguard/store/failover"
@@ -60,6 +61,7 @@ type Daemon struct {
 	postfix *policy.Server
 	dovecot *dovecotpolicy.Server
 	admin   *admin.Server
+	control *admin.Control
 	metrics *prometheus.Registry
 }
 
@@ -74,7 +76,10 @@ func New(c *configs.Config, o Options) (d *Daemon, err error) {
 			d = nil
 		}
 	}()
-	if d.sockets, err = openSockets(c); err != nil {
+	if err = d.findState(); err != nil {
+		return d, err
+	}
+	if d.sockets, err = openSockets(c, d.controlSocket()); err != nil {
 		return d, err
 	}
 	if err = d.openStore(); err != nil {
@@ -101,7 +106,8 @@ func (d *Daemon) close() {
 	d.sockets.close()
 }
 
-func (d *Daemon) openStore() error {
+// findState finds where state is kept.
+func (d *Daemon) findState() error {
 	dir, why, err := stateDirectory(d.config.StateDirectory)
 	switch {
 	case err == nil:
@@ -112,6 +118,33 @@ func (d *Daemon) openStore() error {
 	default:
 		d.log.Warn("nothing is kept on disk: bans, scores and familiar clients end with this process", zap.Error(err))
 	}
+	return nil
+}
+
+// controlSocket is the path of the control socket, "" for none. That there is no
+// place for one keeps no mail host unguarded.
+func (d *Daemon) controlSocket() string {
+	switch d.config.Admin.Control.Socket {
+	case "":
+	case admin.NoSocket:
+		return ""
+	default:
+		return d.config.Admin.Control.Socket
+	}
+	state := ""
+	if d.state != "" {
+		state = filepath.Dir(d.state)
+	}
+	dir, why, err := listen.RuntimeDirectory(state)
+	if err != nil {
+		d.log.Warn("no control socket: status, bans and the like cannot be asked; set admin.control.socket", zap.Error(err))
+		return ""
+	}
+	d.log.Info("runtime directory", zap.String("directory", dir), zap.String("from", why))
+	return filepath.Join(dir, listen.ControlSocket)
+}
+
+func (d *Daemon) openStore() error {
 	st, err := memory.Open(d.config.Store, memory.Options{
 		Path: d.state, Shared: d.config.Redis.Enabled(), Logger: d.log.Named("store"), Registerer: d.metrics,
 	})
@@ -188,7 +221,10 @@ func (d *Daemon) makeFaces() (err error) {
 		return err
 	}
 	d.admin = admin.New(admin.Options{Gatherer: d.metrics, Health: d.health, Logger: d.log.Named("admin")})
-	return nil
+	d.control, err = admin.NewControl(d.config.Admin.Control, admin.ControlOptions{
+		Host: d.host(), Ledger: d.store, Logger: d.log.Named("control"),
+	})
+	return err
 }
 
 // measure registers what belongs to no part.

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/configs"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/store/redis"
@@ -42,6 +43,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	parts.Go(func() error { return d.dovecot.Serve(dead, d.sockets.dovecot) })
 	for _, l := range d.sockets.admin {
 		parts.Go(func() error { return d.admin.Serve(l) })
+	}
+	for _, l := range d.sockets.control {
+		parts.Go(func() error { return d.control.Serve(l) })
 	}
 	d.greet()
 	watchdog := d.notifyReady()
@@ -79,7 +83,7 @@ func (d *Daemon) stop(parts *errgroup.Group, stopGuard func(), guardDone <-chan 
 	case <-ctx.Done():
 		err = errors.Join(err, errors.New("reports were not all counted in time"))
 	}
-	err = errors.Join(err, d.admin.Shutdown(ctx), d.store.Close(ctx))
+	err = errors.Join(err, d.control.Shutdown(ctx), d.admin.Shutdown(ctx), d.store.Close(ctx))
 	d.sockets.close()
 	if died := parts.Wait(); died != nil && !errors.Is(died, context.DeadlineExceeded) {
 		err = errors.Join(err, died)
@@ -101,6 +105,7 @@ func (d *Daemon) greet() {
 		zap.String("store", d.storeName()), zap.String("file", kept), zap.String("host", d.host()))
 	d.log.Info("listening for Postfix (check_policy_service)", zap.Strings("addresses", addresses(d.sockets.postfix)))
 	d.log.Info("listening for Dovecot (auth_policy_server_url)", zap.Strings("addresses", addresses(d.sockets.dovecot)))
+	d.log.Info("listening for the administrator (saslguard status, bans, explain)", zap.Strings("addresses", addresses(d.sockets.control)))
 	d.log.Info("metrics and health (/metrics, /healthz)", zap.Strings("addresses", addresses(d.sockets.admin)))
 	if !r.Enforce() {
 		d.log.Info("observing: nothing is refused or delayed; enforce with mode: enforce or serve --enforce")
@@ -137,9 +142,12 @@ func (d *Daemon) Reload(c *configs.Config) (restart []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("log.level: %w", err)
 	}
-	// Dovecot's face reads files, so it is the one that can fail: it comes first,
-	// and nothing has changed yet if it does.
+	// Dovecot's face and the control API read files, so they can fail and come
+	// first; of those, that one which has changed already has changed for the better.
 	if err := d.dovecot.Reload(c.Dovecot); err != nil {
+		return nil, err
+	}
+	if err := d.control.Reload(c.Admin.Control); err != nil {
 		return nil, err
 	}
 	if err := d.postfix.Reload(c.Postfix); err != nil {
@@ -211,7 +219,8 @@ func needRestart(before, after *configs.Config) (keys []string) {
 		{"dovecot.read_timeout", before.Dovecot.ReadTimeout != after.Dovecot.ReadTimeout},
 		{"store", before.Store != after.Store},
 		{"redis", !reflect.DeepEqual(before.Redis, after.Redis)},
-		{"admin.listen", before.Admin != after.Admin},
+		{"admin.listen", before.Admin.Listen != after.Admin.Listen},
+		{"admin.control", admin.NeedRestart(before.Admin.Control, after.Admin.Control)},
 	} {
 		if k.differ {
 			keys = append(keys, k.key)

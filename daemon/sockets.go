@@ -10,13 +10,13 @@ import (
 )
 
 // sockets are what the daemon listens on. Sockets that systemd passes are told
-// apart by their FileDescriptorName: postfix, dovecot, admin.
+// apart by their FileDescriptorName: postfix, dovecot, admin, control.
 type sockets struct {
-	postfix, dovecot, admin []net.Listener
+	postfix, dovecot, admin, control []net.Listener
 }
 
-// openSockets opens all or none.
-func openSockets(c *configs.Config) (s *sockets, err error) {
+// openSockets opens all or none. The control socket is at a path, "" for none.
+func openSockets(c *configs.Config, control string) (s *sockets, err error) {
 	s = new(sockets)
 	defer func() {
 		if err != nil {
@@ -49,9 +49,21 @@ func openSockets(c *configs.Config) (s *sockets, err error) {
 	if s.admin, err = open("admin", adminConfig); err != nil {
 		return s, err
 	}
+	var controlConfig listen.Config
+	if control != "" {
+		controlConfig = c.Admin.Control.SocketConfig(control)
+	}
+	if s.control, err = open("control", controlConfig); err != nil {
+		return s, err
+	}
+	tcp, err := open("control", c.Admin.Control.TCPConfig())
+	if err != nil {
+		return s, err
+	}
+	s.control = append(s.control, tcp...)
 	for name, ls := range passed {
 		closeAll(ls)
-		return s, fmt.Errorf("systemd passed a socket named %q, which nothing here listens on; FileDescriptorName= is postfix, dovecot or admin", name)
+		return s, fmt.Errorf("systemd passed a socket named %q, which nothing here listens on; FileDescriptorName= is postfix, dovecot, admin or control", name)
 	}
 	return s, nil
 }
@@ -61,6 +73,7 @@ func (s *sockets) close() {
 		closeAll(s.postfix)
 		closeAll(s.dovecot)
 		closeAll(s.admin)
+		closeAll(s.control)
 	}
 }
 

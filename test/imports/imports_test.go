@@ -25,6 +25,8 @@ var order = [][]string{
 	{"store/failover"},
 	{"guard", "listen"},
 	{"maillog"},
+	{"admin/api"},
+	{"admin/client"},
 	{"policy", "dovecotpolicy", "admin"},
 	{"configs"},
 	{"daemon"},
