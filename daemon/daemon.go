@@ -62,6 +62,7 @@ type Daemon struct {
 	dovecot *dovecotpolicy.Server
 	admin   *admin.Server
 	control *admin.Control
+	agent   agentBoard // the firewall agent of this host
 	metrics *prometheus.Registry
 }
 
@@ -222,7 +223,7 @@ func (d *Daemon) makeFaces() (err error) {
 	}
 	d.admin = admin.New(admin.Options{Gatherer: d.metrics, Health: d.health, Logger: d.log.Named("admin")})
 	d.control, err = admin.NewControl(d.config.Admin.Control, admin.ControlOptions{
-		Host: d.host(), Ledger: d.store, Logger: d.log.Named("control"),
+		Host: d.host(), Ledger: d.store, Agent: d.agent.note, Logger: d.log.Named("control"),
 	})
 	return err
 }

@@ -127,7 +127,7 @@ func (d *Daemon) beat(ctx context.Context) {
 	}
 	// It ends only with ctx, and says itself when it cannot reach Redis.
 	_ = d.redis.RunHeartbeat(ctx, func() redis.Host {
-		return redis.Host{Name: d.host(), Version: d.version, Mode: mode(d.guard.Rules()), Position: d.redis.Position()}
+		return redis.Host{Name: d.host(), Version: d.version, Mode: mode(d.guard.Rules()), Position: d.redis.Position(), Firewall: d.agent.latest()}
 	})
 }
 

@@ -47,7 +47,9 @@ const namePrefix = "NAME "
 func NameAccount(name string) string { return namePrefix + name }
 
 // AccountName returns the host name that an account of the ledger stands for.
-func AccountName(account string) (name string, ok bool) { return strings.CutPrefix(account, namePrefix) }
+func AccountName(account string) (name string, ok bool) {
+	return strings.CutPrefix(account, namePrefix)
+}
 
 // FromEntry is an entry of a store.
 func FromEntry(e *store.Entry) Entry {

@@ -18,9 +18,9 @@ import (
 // As the README says: one command, no root, no configuration, the default ports.
 func TestServeWithoutAnything(t *testing.T) {
 	home := t.TempDir()
-	p := lab.StartProcess(t, lab.Build(t), []string{"serve"}, []string{"HOME=" + home, "XDG_STATE_HOME=" + home})
+	p := lab.StartProcess(t, lab.Build(t), []string{"serve"}, []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "XDG_RUNTIME_DIR=" + lab.Dir(t)})
 	for _, want := range []string{
-		`"mode":"observe"`, `"store":"memory"`, "saslguard.db", "127.0.0.1:10035", "127.0.0.1:4001", "127.0.0.1:4002", "nothing is refused",
+		`"mode":"observe"`, `"store":"memory"`, "saslguard.db", "127.0.0.1:10035", "127.0.0.1:4001", "/control.sock", "127.0.0.1:4002", "nothing is refused",
 	} {
 		if _, err := p.WaitLine(want, 15*time.Second); err != nil {
 			t.Fatalf("no line with %s: %v", want, err)
@@ -90,7 +90,7 @@ func stopped(t *testing.T, p *lab.Process) {
 
 // program is saslguard alone, on ports of its own.
 type program struct {
-	bin, config, state, postfix, dovecot, admin string
+	bin, config, state, postfix, dovecot, admin, control string
 }
 
 func newProgram(t *testing.T) program {
@@ -99,13 +99,13 @@ func newProgram(t *testing.T) program {
 	addr := func() string { return fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)) }
 	return program{
 		bin: lab.Build(t), config: filepath.Join(dir, "saslguard.yaml"), state: filepath.Join(dir, "state"),
-		postfix: addr(), dovecot: addr(), admin: addr(),
+		postfix: addr(), dovecot: addr(), admin: addr(), control: filepath.Join(lab.Dir(t), "control.sock"),
 	}
 }
 
 func (p program) write(t *testing.T, more string) {
 	t.Helper()
-	text := fmt.Sprintf("state_directory: %s\npostfix: {listen: [%q]}\ndovecot: {listen: [%q]}\nadmin: {listen: %q}\n%s", p.state, p.postfix, p.dovecot, p.admin, more)
+	text := fmt.Sprintf("state_directory: %s\npostfix: {listen: [%q]}\ndovecot: {listen: [%q]}\nadmin: {listen: %q, control: {socket: %q}}\n%s", p.state, p.postfix, p.dovecot, p.admin, p.control, more)
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,11 @@ func TestASecondStartSaysSo(t *testing.T) {
 		t.Errorf("on the same ports it says %s", out)
 	}
 	other := newProgram(t)
-	if out := second("--postfix", other.postfix, "--dovecot", other.dovecot, "--set", "admin.listen="+other.admin); !strings.Contains(out, p.state) || !strings.Contains(out, "already") {
+	ports := []string{"--postfix", other.postfix, "--dovecot", other.dovecot, "--set", "admin.listen=" + other.admin}
+	if out := second(append(ports, "--state", other.state)...); !strings.Contains(out, p.control) || !strings.Contains(out, "in use") {
+		t.Errorf("with the same control socket it says %s", out)
+	}
+	if out := second(append(ports, "--set", "admin.control.socket="+other.control)...); !strings.Contains(out, p.state) || !strings.Contains(out, "already") {
 		t.Errorf("with the same state it says %s", out)
 	}
 }

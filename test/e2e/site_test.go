@@ -50,7 +50,7 @@ type site struct {
 	*testing.T
 	bin, state                  string
 	postfixAddr, dovecotAddr    string
-	adminAddr                   string
+	adminAddr, control          string
 	args                        []string
 	guard                       *lab.Process
 	dovecot                     *lab.Dovecot
@@ -68,6 +68,7 @@ func newSite(t *testing.T, args ...string) *site {
 		postfixAddr: fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
 		dovecotAddr: fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
 		adminAddr:   fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
+		control:     filepath.Join(lab.Dir(t), "control.sock"),
 	}
 	s.startGuard()
 	s.dovecot = lab.StartDovecot(t, lab.DovecotOptions{
@@ -92,7 +93,7 @@ func (s *site) startGuard() {
 	s.Helper()
 	args := append([]string{
 		"serve", "--enforce", "--state", s.state,
-		"--postfix", s.postfixAddr, "--dovecot", s.dovecotAddr, "--set", "admin.listen=" + s.adminAddr,
+		"--postfix", s.postfixAddr, "--dovecot", s.dovecotAddr, "--set", "admin.listen=" + s.adminAddr, "--set", "admin.control.socket=" + s.control,
 		"--set", "rules.tarpit.max=1s", "--set", "rules.tarpit.max_smtp=1s",
 	}, s.args...)
 	s.guard = lab.StartProcess(s.T, s.bin, args, nil)
