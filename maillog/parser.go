@@ -117,6 +117,16 @@ func (p *Parser) Parse(line []byte, yield func(guard.Attempt)) Reading {
 	return r
 }
 
+// When returns the time of a line, and zero if its envelope is not understood. What
+// the line says is not read.
+func (p *Parser) When(line []byte) time.Time {
+	p.line = Line{}
+	if line = line[:min(len(line), MaxLine)]; !p.envelope(unsafe.String(unsafe.SliceData(line), len(line)), 0) {
+		return time.Time{}
+	}
+	return p.line.At
+}
+
 // hostName returns a copy of a host's name that stays, mostly the one that the line
 // before had.
 func (p *Parser) hostName(name string) string {

@@ -27,6 +27,7 @@ var order = [][]string{
 	{"maillog"},
 	{"admin/api"},
 	{"admin/client"},
+	{"maillog/logfile"},
 	{"policy", "dovecotpolicy", "admin"},
 	{"configs"},
 	{"daemon"},
