@@ -32,7 +32,8 @@ func (p *Parser) dovecot(m string) (Class, string) {
 	case "submission-login":
 		p.service = "submission"
 	case "auth", "auth-worker":
-		return p.dovecotAuth(m, rest)
+		p.service = ""
+		return p.dovecotAuth(rest)
 	case "dovecot": // dovecot: auth(default): …, of old versions
 		if rest, ok := strings.CutPrefix(rest, ": "); ok && !strings.HasPrefix(rest, "dovecot") {
 			return p.dovecot(rest)

@@ -1,10 +1,157 @@
 package maillog
 
-// dovecotAuth reads a line of the auth process, which tells of each password, if
-// auth_verbose is on.
-func (p *Parser) dovecotAuth(m, rest string) (Class, string) {
-	if looksFailed(rest) && p.counted != DovecotAuth {
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/saslguard/saslguard/score"
+)
+
+// dovecotAuth reads a line of the auth process, which tells of each password if
+// auth_verbose is on. rest is what follows the process's name:
+//
+//	: passwd-file(alice,192.0.2.7,<session>): Password mismatch
+//	(alice,192.0.2.7,sasl:plain): Info: users: Password mismatch                      (2.4)
+//	(7): conn unix:auth-worker (pid=1,uid=2): auth-worker<3>: sql(alice,192.0.2.7): unknown user
+//
+// The login can hold anything, so the line is read from its end.
+func (p *Parser) dovecotAuth(rest string) (Class, string) {
+	rest, debug := dovecotProcess(rest)
+	if debug {
+		return Other, ""
+	}
+	at := strings.LastIndex(rest, "): ")
+	if at < 0 {
+		return p.unknown(rest)
+	}
+	verdict := level(rest[at+len("): "):])
+	if name, after, ok := strings.Cut(verdict, ": "); ok && all(name, "-_") { // 2.4's name of a database
+		verdict = after
+	}
+	outcome, why, known := dovecotVerdict(verdict)
+	if !known {
+		return p.dovecotPassword(rest)
+	}
+	return p.dovecotDatabase(rest[:at], outcome, why)
+}
+
+// dovecotPassword reads a line that ends in the password that was sent, which
+// auth_verbose_passwords adds: "unknown user (given password: secret)". There both
+// ends are the client's, so nothing else of it may look like the middle.
+func (p *Parser) dovecotPassword(rest string) (Class, string) {
+	before, after, _ := strings.Cut(rest, "): ")
+	verdict := level(after)
+	if name, text, ok := strings.Cut(verdict, ": "); ok && all(name, "-_") {
+		verdict = text
+	}
+	verdict, password, ok := strings.Cut(verdict, " (")
+	outcome, why, known := dovecotVerdict(verdict)
+	if !ok || !known || !strings.HasSuffix(password, ")") || !strings.Contains(password, "given password: ") {
+		return p.unknown(after[strings.LastIndex(after, ": ")+1:])
+	}
+	if strings.Contains(after, "): ") {
+		return Login, whyAmbiguous
+	}
+	return p.dovecotDatabase(before, outcome, why)
+}
+
+// dovecotDatabase reads "database(login,address,<session>" and yields the attempt.
+func (p *Parser) dovecotDatabase(m string, outcome score.Outcome, why string) (Class, string) {
+	switch {
+	case why != "":
+		return Login, why
+	case p.counted != DovecotAuth:
 		return Login, whyElsewhere
 	}
-	return p.unknown(m)
+	database, m, ok := strings.Cut(m, "(")
+	client, login, mech, known := dovecotTriple(m)
+	if !ok || !known {
+		return Login, whyNoAddress
+	}
+	// A login is looked for in one database after the other, and each tells.
+	l := &p.lastAuth
+	same := l.client == client && l.login == login && l.database != database && p.line.At.Sub(l.at).Abs() <= 2*time.Second
+	l.client, l.database, l.at = client, strings.Clone(database), p.line.At
+	if l.login != login {
+		l.login = strings.Clone(login)
+	}
+	if same {
+		return Login, whyElsewhere
+	}
+	p.found(client, login, mech, outcome, 1)
+	return Login, ""
+}
+
+// lastAuth is the last line of the auth process that was counted.
+type lastAuth struct {
+	client          netip.Addr
+	login, database string
+	at              time.Time
+}
+
+// dovecotTriple splits "login,address", after which may stand ",<session>" and
+// ",sasl:plain", from its end.
+func dovecotTriple(m string) (client netip.Addr, login, mech string, ok bool) {
+	for range 3 {
+		at := strings.LastIndexByte(m, ',')
+		if at < 0 {
+			return client, "", "", false
+		}
+		last := m[at+1:]
+		switch {
+		case strings.HasPrefix(last, "<") && strings.HasSuffix(last, ">"):
+		case strings.HasPrefix(last, "sasl:"):
+			mech = last[len("sasl:"):]
+		default:
+			client, ok = address(last)
+			return client, m[:at], mech, ok
+		}
+		m = m[:at]
+	}
+	return client, "", "", false
+}
+
+// dovecotProcess drops what stands before the database: the process, a level, and
+// a worker's connection.
+func dovecotProcess(rest string) (m string, debug bool) {
+	if after, ok := strings.CutPrefix(rest, "("); ok { // (7) and (default), but not (login,address,…)
+		if name, text, ok := strings.Cut(after, "): "); ok && all(name, "") {
+			rest = ": " + text
+		}
+	}
+	m = strings.TrimPrefix(rest, ": ")
+	debug = strings.HasPrefix(m, "Debug: ")
+	m = level(m)
+	if after, ok := strings.CutPrefix(m, "conn unix:"); ok {
+		if _, text, ok := strings.Cut(after, "): "); ok {
+			m = text
+			if name, text, ok := strings.Cut(m, ": "); ok && all(name, "-<>") {
+				m = text
+			}
+		}
+	}
+	return m, debug
+}
+
+// dovecotVerdict tells what a database says of a login.
+func dovecotVerdict(m string) (outcome score.Outcome, why string, known bool) {
+	switch m {
+	case "Password mismatch", "password mismatch", "invalid credentials", "Invalid credentials", "Authentication failed":
+		return score.Failure, "", true
+	case "unknown user", "Unknown user":
+		return score.UnknownAccount, "", true
+	case "Authentication failure due to policy server refusal":
+		return 0, whyRefused, true
+	}
+	if m, ok := strings.CutPrefix(m, "pam_authenticate() failed: "); ok {
+		switch {
+		case strings.HasPrefix(m, "Authentication failure"), strings.HasPrefix(m, "Permission denied"):
+			return score.Failure, "", true
+		case strings.HasPrefix(m, "User not known"):
+			return score.UnknownAccount, "", true
+		}
+		return 0, whyBackend, true
+	}
+	return 0, "", false
 }

@@ -37,11 +37,14 @@ func (p *Parser) dovecotLogin(m string) (Class, string) {
 		return p.unknown(m)
 	}
 	about, fields := dovecotFields(m)
-	open := strings.IndexByte(about, '(')
-	if open < 0 {
-		return Other, "" // no login was tried
+	for rest, ok := about, true; ok; { // an error of TLS has brackets, too
+		if _, rest, ok = strings.Cut(rest, "("); ok {
+			if n, why := dovecotEnd(rest); n > 0 || why != "" {
+				return p.dovecotFailure(n, why, fields)
+			}
+		}
 	}
-	return p.dovecotEnd(about[open+1:], fields)
+	return p.unknown(about) // no login was tried
 }
 
 // dovecotFields splits a line before its fields.
@@ -59,31 +62,52 @@ func dovecotFields(m string) (about, fields string) {
 	return m[:at], m[at:]
 }
 
-// dovecotEnd reads why a connection ended without a login.
-func (p *Parser) dovecotEnd(why, fields string) (Class, string) {
-	n := 1
-	switch {
-	case strings.HasPrefix(why, "auth failed, "):
-		var ok bool
-		if n, _, ok = count(why[len("auth failed, "):]); !ok {
-			return Unknown, ""
+// dovecotEnd reads what is in brackets about why a connection ended without a
+// login: how many attempts had failed, or why none is counted. It is neither for
+// what says nothing of it.
+func dovecotEnd(m string) (attempts int, why string) {
+	if rest, ok := strings.CutPrefix(m, "auth failed, "); ok {
+		if n, rest, ok := count(rest); ok && strings.HasPrefix(rest, " attempts") {
+			return max(n, 1), ""
 		}
-	case strings.HasPrefix(why, "proxy dest auth failed"):
-	case strings.HasPrefix(why, "no auth attempts"), strings.HasPrefix(why, "tried to use "), strings.HasPrefix(why, "disconnected before auth was ready"),
-		strings.HasPrefix(why, "client didn't finish"), strings.HasPrefix(why, "aborted authentication"), strings.HasPrefix(why, "login disabled"),
-		strings.HasPrefix(why, "cert required"), strings.HasPrefix(why, "client sent an invalid cert"), strings.HasPrefix(why, "client didn't send a cert"):
-		return Login, whyNotVerified
-	case strings.HasPrefix(why, "auth process"), strings.HasPrefix(why, "auth service"), strings.HasPrefix(why, "internal failure"),
-		strings.HasPrefix(why, "disconnected while"), strings.HasPrefix(why, "authorization failed"), strings.HasPrefix(why, "proxy "),
-		strings.HasPrefix(why, "maximum number of connections"):
-		return Login, whyBackend
-	default:
-		return p.unknown(why)
+		return 0, ""
 	}
-	if p.counted != DovecotLogin {
+	for _, end := range [...]struct{ begins, why string }{
+		{"no auth attempts", whyNotVerified},
+		{"tried to use ", whyNotVerified},
+		{"disconnected before auth was ready", whyNotVerified},
+		{"client didn't finish", whyNotVerified},
+		{"aborted authentication", whyNotVerified},
+		{"login disabled", whyNotVerified},
+		{"cert required", whyNotVerified},
+		{"client sent an invalid cert", whyNotVerified},
+		{"client didn't send a cert", whyNotVerified},
+		{"auth process", whyBackend},
+		{"auth service", whyBackend},
+		{"internal failure", whyBackend},
+		{"disconnected while", whyBackend},
+		{"authorization failed", whyAuthorized},
+		{"maximum number of connections", whyAuthorized},
+	} {
+		if strings.HasPrefix(m, end.begins) {
+			return 0, end.why
+		}
+	}
+	if strings.HasPrefix(m, "proxy dest auth failed") {
+		return 1, ""
+	}
+	return 0, ""
+}
+
+// dovecotFailure yields the attempts of a connection that ended without a login.
+func (p *Parser) dovecotFailure(n int, why, fields string) (Class, string) {
+	switch {
+	case why != "":
+		return Login, why
+	case p.counted != DovecotLogin:
 		return Login, whyElsewhere
 	}
-	f, ok := p.dovecotWho(fields)
+	f, ok := dovecotWho(fields)
 	if !ok {
 		return Unknown, ""
 	}
@@ -92,7 +116,7 @@ func (p *Parser) dovecotEnd(why, fields string) (Class, string) {
 }
 
 func (p *Parser) dovecotSuccess(fields string) (Class, string) {
-	f, ok := p.dovecotWho(fields)
+	f, ok := dovecotWho(fields)
 	if !ok || f.login == "" {
 		return Login, whyAmbiguous
 	}

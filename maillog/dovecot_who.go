@@ -16,7 +16,7 @@ type who struct {
 // this. Of what follows it nothing is the client's, so the last rip is the true
 // one; where an operator's login_log_format has the login behind the address, the
 // first is.
-func (p *Parser) dovecotWho(fields string) (f who, ok bool) {
+func dovecotWho(fields string) (f who, ok bool) {
 	user := strings.Index(fields, "user=")
 	rip := strings.LastIndex(fields, "rip=")
 	if first := strings.Index(fields, "rip="); user < 0 || first < user {

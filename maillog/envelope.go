@@ -21,6 +21,10 @@ func (p *Parser) envelope(s string, nested int) bool {
 		return p.priority(s)
 	case c == '[':
 		return p.roundcubeFile(s)
+	case c == '@':
+		at, rest, ok := tai64n(s)
+		p.line.At = at.In(p.stamps.zone)
+		return ok && p.header(strings.TrimLeft(rest, " "), false)
 	case isDigit(c):
 		at, rest, ok := p.stamps.iso(s)
 		if !ok || rest == "" || rest[0] != ' ' {

@@ -66,12 +66,14 @@ type Parser struct {
 	// The line that is being read.
 	line     Line
 	message  string
+	kind     string
 	service  string
 	times    int // how often the line stands for the same attempt
 	attempts int
 	yield    func(guard.Attempt)
 	last     repeatable
 	sessions sessions
+	lastAuth lastAuth
 
 	roundcube bool // its error log is read here, which tells of every failure
 }
@@ -147,12 +149,18 @@ func (p *Parser) read() Reading {
 		p.last.forget()
 		return Reading{Kind: prog.kind}
 	}
-	p.service = prog.service
-	class, why := prog.read(p, p.message)
+	p.kind, p.service = prog.kind, prog.service
+	var class Class
+	var why string
+	if rest, ok := strings.CutPrefix(p.message, "pam_unix("); ok {
+		class, why = p.pam(rest)
+	} else {
+		class, why = prog.read(p, p.message)
+	}
 	if p.attempts != 1 {
 		p.last.forget()
 	}
-	return Reading{Class: class, Kind: prog.kind, Why: why}
+	return Reading{Class: class, Kind: p.kind, Why: why}
 }
 
 // found yields an attempt. The strings are copied here and nowhere else.
@@ -166,7 +174,7 @@ func (p *Parser) found(client netip.Addr, login, mech string, outcome score.Outc
 		Outcome: outcome, Count: min(min(count, maxCount)*p.times, maxCount),
 	}
 	p.attempts++
-	p.last.keep(p.line.Host, p.line.Program, a)
+	p.last.keep(p.line.Host, p.kind, a)
 	p.yield(a)
 }
 
@@ -182,5 +190,6 @@ const (
 	whyElsewhere   = "another line tells of the same attempt"
 	whyAmbiguous   = "written so that the client cannot be told for sure"
 	whyRefused     = "refused by a policy, the password was not verified"
+	whyAuthorized  = "the password was right, the login was not allowed"
 	whyLater       = "later lines will say from where"
 )

@@ -29,26 +29,72 @@ func (p *Parser) program(name string) program {
 	return prog
 }
 
+// lookUp finds a program by its name. Many programs called imapd are told apart by
+// their messages only.
 func lookUp(name string) program {
 	if strings.HasPrefix(name, "postfix") {
 		return postfixProgram(name)
 	}
 	switch name {
-	case "dovecot":
-		return program{kind: "dovecot", read: (*Parser).dovecot}
 	case "":
 		return program{}
+	case "dovecot":
+		return program{kind: "dovecot", read: (*Parser).dovecot}
+	case "auth", "auth-worker", "dovecot-auth": // the name under which PAM logs for it, and that of Dovecot 1
+		return program{kind: "dovecot", read: (*Parser).dovecotAuth}
+	case "sendmail", "sm-mta", "sm-acceptingconnections":
+		return program{kind: "sendmail", service: "smtp", read: (*Parser).sendmail}
+	case "saslauthd":
+		return program{kind: "saslauthd", read: (*Parser).saslauthd}
+	case "exim", "exim4":
+		return program{kind: "exim", service: "smtp", read: (*Parser).exim}
+	case "smtpd":
+		return program{kind: "opensmtpd", service: "smtp", read: (*Parser).opensmtpd}
+	case "courieresmtpd", "courieresmtpd-ssl", "courieresmtpd-msa", "esmtpd", "esmtpd-ssl", "esmtpd-msa":
+		return program{kind: "courier", service: "smtp", read: (*Parser).courierSMTP}
+	case "roundcube":
+		return program{kind: "roundcube", read: (*Parser).roundcubeLine}
+	case "sogod":
+		return program{kind: "sogo", read: (*Parser).sogo}
+	case "zimbra":
+		return program{kind: "zimbra", read: (*Parser).zimbra}
 	}
-	for _, part := range []string{"mail", "imap", "pop3", "smtp", "sieve", "sasl", "dovecot"} {
+	if strings.HasPrefix(name, "perdition") {
+		return program{kind: "perdition", service: protocol(name), read: (*Parser).perdition}
+	}
+	if service := mailboxService(name); service != "" {
+		return program{kind: "mailbox", service: service, read: (*Parser).mailbox}
+	}
+	for _, part := range [...]string{"mail", "imap", "pop3", "smtp", "sieve", "sasl", "dovecot"} {
 		if strings.Contains(name, part) {
-			return program{kind: "mail", read: (*Parser).anyMail}
+			return program{kind: "mail", read: (*Parser).unknown}
 		}
 	}
 	return program{}
 }
 
-// anyMail reads lines of programs that have to do with mail by their name, and are
-// not known here.
-func (p *Parser) anyMail(m string) (Class, string) {
-	return p.unknown(m)
+// mailboxService returns what a program called imapd, cyrus/imaps, pop3d-ssl,
+// courierpop3login, ipop3d or the like serves.
+func mailboxService(name string) string {
+	base := name[strings.LastIndexByte(name, '/')+1:]
+	base = strings.TrimPrefix(strings.TrimPrefix(base, "courier-"), "courier")
+	base = strings.TrimSuffix(base, "-ssl")
+	switch base {
+	case "imap", "imaps", "imapd", "imaplogin", "pop3", "pop3s", "pop3d", "pop3login", "ipop2d", "ipop3d", "sieve", "sieved", "timsieved":
+		return protocol(base)
+	}
+	return ""
+}
+
+func protocol(name string) string {
+	switch {
+	case strings.Contains(name, "imap"):
+		return "imap"
+	case strings.Contains(name, "pop"):
+		return "pop3"
+	case strings.Contains(name, "sieve"):
+		return "sieve"
+	default:
+		return ""
+	}
 }

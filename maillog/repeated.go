@@ -9,15 +9,15 @@ import (
 // repeatable is the attempt of the line before, which a syslog that folds equal
 // lines may repeat.
 type repeatable struct {
-	host, program string
-	attempt       guard.Attempt
-	kept          bool
+	host, kind string
+	attempt    guard.Attempt
+	kept       bool
 }
 
 func (r *repeatable) forget() { r.kept = false }
 
-func (r *repeatable) keep(host, program string, a guard.Attempt) {
-	r.host, r.program, r.attempt, r.kept = host, program, a, true
+func (r *repeatable) keep(host, kind string, a guard.Attempt) {
+	r.host, r.kind, r.attempt, r.kept = host, kind, a, true
 }
 
 // repeated reads how a syslog folds equal lines: rsyslog's "message repeated 3
@@ -56,5 +56,5 @@ func (p *Parser) repeatedLast() (r Reading, ok bool) {
 	a := p.last.attempt
 	a.At, a.Count = p.line.At, min(a.Count*max(n, 1), maxCount)
 	p.yield(a)
-	return Reading{Class: Login, Kind: p.program(p.last.program).kind}, true
+	return Reading{Class: Login, Kind: p.last.kind}, true
 }
