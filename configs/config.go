@@ -21,6 +21,7 @@ import (
 	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/notify"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store/memory"
 	"github.com/saslguard/saslguard/store/redis"
@@ -40,6 +41,7 @@ type Config struct {
 	Store   memory.Config        `mapstructure:"store"`
 	Redis   redis.Config         `mapstructure:"redis"`
 	Admin   admin.Config         `mapstructure:"admin"`
+	Notify  notify.Config        `mapstructure:"notify"`
 
 	places   places   // where the values that are not defaults came from
 	warnings Problems // see Warnings
@@ -83,6 +85,7 @@ func (c *Config) parts() []keyedPart {
 		{"store", &c.Store},
 		{"redis", &c.Redis},
 		{"admin", &c.Admin},
+		{"notify", &c.Notify},
 	}
 }
 

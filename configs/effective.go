@@ -68,6 +68,9 @@ func (f *field) node(v reflect.Value) *yaml.Node {
 
 // entry is one entry of a list in YAML.
 func (f *field) entry(v reflect.Value) *yaml.Node {
+	if f.kind == texts && f.secret {
+		return textNode(Masked)
+	}
 	if f.kind == texts {
 		return textNode(v.String())
 	}

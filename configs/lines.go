@@ -251,7 +251,7 @@ func (r *reader) texts(f *field, key string, n *yaml.Node) []string {
 	list := []string{}
 	for i, e := range n.Content {
 		entry := fmt.Sprintf("%s[%d]", key, i)
-		if v, ok := r.value(&field{key: f.key, kind: text}, entry, e); ok {
+		if v, ok := r.value(&field{key: f.key, kind: text, secret: f.secret}, entry, e); ok {
 			list = append(list, v.(string))
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/listen"
+	"github.com/saslguard/saslguard/notify"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store"
 	"github.com/saslguard/saslguard/store/failover"
@@ -64,6 +65,9 @@ type Daemon struct {
 	control *admin.Control
 	agent   agentBoard // the firewall agent of this host
 	metrics *prometheus.Registry
+
+	notifier  *notify.Notifier
+	observers []func(guard.Event) // told what the guard does
 }
 
 // New makes a daemon of a configuration that has been loaded. It opens its
@@ -84,6 +88,9 @@ func New(c *configs.Config, o Options) (d *Daemon, err error) {
 		return d, err
 	}
 	if err = d.openStore(); err != nil {
+		return d, err
+	}
+	if err = d.makeNotifier(); err != nil {
 		return d, err
 	}
 	if err = d.makeGuard(); err != nil {
@@ -208,6 +215,7 @@ func (d *Daemon) makeGuard() error {
 	d.guard, err = guard.New(guard.Options{
 		Rules: rules, Scores: d.store, Ledger: d.store, Key: d.store.Key(),
 		Host: d.host(), Own: own, Logger: d.log.Named("guard"), Metric: d.metrics,
+		Observe: d.observe,
 	})
 	return err
 }

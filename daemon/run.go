@@ -29,7 +29,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	guardDone := make(chan error, 1)
 	var beating sync.WaitGroup
 	beating.Go(func() { d.beat(guardCtx) })
-	defer beating.Wait() // it ends with guardCtx; Redis may take its timeouts
+	beating.Go(func() { d.notifier.Run(guardCtx) })
+	beating.Go(func() { d.watchStores(guardCtx) })
+	defer beating.Wait() // they end with guardCtx; Redis and receivers may take their timeouts
 	defer stopGuard()
 	go func() { guardDone <- d.guard.Run(guardCtx) }()
 
@@ -142,12 +144,15 @@ func (d *Daemon) Reload(c *configs.Config) (restart []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("log.level: %w", err)
 	}
-	// Dovecot's face and the control API read files, so they can fail and come
-	// first; of those, that one which has changed already has changed for the better.
+	// Dovecot's face, the control API and the notifier read files, so they can fail
+	// and come first; of those, that one which has changed already has changed for the better.
 	if err := d.dovecot.Reload(c.Dovecot); err != nil {
 		return nil, err
 	}
 	if err := d.control.Reload(c.Admin.Control); err != nil {
+		return nil, err
+	}
+	if err := d.notifier.Reload(c.Notify); err != nil {
 		return nil, err
 	}
 	if err := d.postfix.Reload(c.Postfix); err != nil {

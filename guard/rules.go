@@ -72,6 +72,9 @@ func (r *Rules) Enforce() bool { return r.enforce }
 // banned.
 func (r *Rules) Tiers(k score.Kind) score.Tiers { return r.score.Tiers(k) }
 
+// Office is from how many familiar accounts a network counts as an office.
+func (r *Rules) Office() int { return r.office }
+
 // BrakePause is how long automatic bans pause once the brake is pulled.
 func (r *Rules) BrakePause() time.Duration { return r.brake.Pause }
 

@@ -28,7 +28,7 @@ var order = [][]string{
 	{"admin/api"},
 	{"admin/client"},
 	{"maillog/logfile"},
-	{"policy", "dovecotpolicy", "admin"},
+	{"policy", "dovecotpolicy", "admin", "notify"},
 	{"configs"},
 	{"daemon"},
 	{"cmd/saslguard"},
