@@ -85,6 +85,10 @@ type Event struct {
 	// Synced, which has the snapshot's.
 	Position Position
 
+	// At, of Removed, is when the entry was lifted. It is zero where its time was
+	// over, and in a snapshot where that cannot be told.
+	At time.Time
+
 	// Ledger, in a Reset, names what keeps the ledger, "" where that cannot be
 	// lost. Another name than before says that the ledger was lost, and not that
 	// its entries were removed.

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type breaker struct {
 	calls    int // in the window
 	bad      int // failures among them
 	pause    time.Duration
+	flaps    int // openings soon after it was closed, one after the other
 }
 
 func newBreaker(probeEvery time.Duration) *breaker {
@@ -85,7 +87,9 @@ func (b *breaker) failed(err error, hopeless bool) (opened bool) {
 	// A breaker that opens soon after it was closed is one that flaps, over the
 	// part of a cluster that answers: it is tried less and less often.
 	if time.Since(b.since) >= settledAfter {
-		b.pause = 0
+		b.pause, b.flaps = 0, 0
+	} else if b.last != nil {
+		b.flaps++
 	}
 	b.pause = min(max(2*b.pause, b.probeEvery), longestPause)
 	b.set(false)
@@ -109,6 +113,43 @@ func (b *breaker) close() {
 	defer b.mu.Unlock()
 	b.row, b.calls, b.bad = 0, 0, 0
 	b.set(true)
+}
+
+// flapping tells whether the breaker opened soon after it was closed, and has not
+// stayed closed since.
+func (b *breaker) flapping() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flaps > 0
+}
+
+// flapped is flapping after more than one such opening: then it was told.
+func (b *breaker) flapped() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flaps > 1
+}
+
+// unsteady is what health says of flapping, "" if there is none.
+func (b *breaker) unsteady() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.flaps == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" since %s; before that it came and went (%v)", b.since.UTC().Format(time.RFC3339), b.last)
+}
+
+// settle ends the flapping if the breaker has stayed closed for long enough, and
+// tells whether it did.
+func (b *breaker) settle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.flaps == 0 || !b.isUp() || time.Since(b.since) < settledAfter {
+		return false
+	}
+	b.flaps = 0
+	return true
 }
 
 // firstPause is how long to wait for the first probe after the breaker opened.

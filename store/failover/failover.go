@@ -19,10 +19,12 @@
 // that whatever has an unknown fate is sent again.
 //
 // Attempts are lost only where the journal cannot hold them, the oldest first, or
-// where the process ends while Redis is away; both are counted or logged. Bans
-// follow what Redis says when it is back: one that is empty is told them again
-// (Event.Ledger), one whose data is older takes all hosts back to that, and what
-// was lifted meanwhile is not remembered apart.
+// where the process ends while Redis is away; both are counted or logged. A Redis
+// that comes back empty or older than it was is told again what it lacks, bans and
+// unbans (Event.Ledger); what was decided when tells which of them hold.
+//
+// A host's clock may differ from Redis': all times that cross are moved by as much
+// (skew.go).
 package failover
 
 import (
@@ -46,12 +48,19 @@ type Remote interface {
 	store.Ledger
 	// Key is known without asking the network.
 	Key() [16]byte
-	// Ping tells whether it answers.
-	Ping(ctx context.Context) error
-	// PutAll takes in entries as they are, any number of times. Of two for the
-	// same thing the one that ends later stays. store.ErrFull says that all were
-	// tried, and some found no room.
+	// Followed says which ledger this host followed last, and up to where. It is
+	// called once, before the first Watch.
+	Followed(ledger string, to store.Position)
+	// Probe tells whether it answers and can be written, and the time by its clock.
+	Probe(ctx context.Context) (time.Time, error)
+	// PutAll takes in entries as they are, any number of times. What was lifted
+	// after it was made stays so; of two of an operator for the same thing the
+	// later one holds, of two automatic bans the one that ends later. store.ErrFull
+	// says that all were tried, and some found no room.
 	PutAll(ctx context.Context, entries []store.Entry) error
+	// RemoveAll removes what was made up to the time of each event, any number of
+	// times.
+	RemoveAll(ctx context.Context, removed []store.Event) error
 	Close(ctx context.Context) error
 }
 
@@ -62,6 +71,7 @@ type Local interface {
 	Mirror(ctx context.Context, events []store.Event) error
 	Adopt(ctx context.Context, e store.Entry) error
 	RemovePending(ctx context.Context, e store.Entry) (bool, error)
+	Followed() (ledger string, to store.Position)
 	Pending(limit int) []store.Event
 	HandedOver(ctx context.Context, events []store.Event) error
 }
@@ -76,6 +86,8 @@ type Options struct {
 	Journal int
 	// ProbeEvery is how often a remote store that is away is asked; 0 is 500 ms.
 	ProbeEvery time.Duration
+	// Now is the local store's clock; nil is time.Now.
+	Now func() time.Time
 	// Logger gets changes of state; nil logs nothing.
 	Logger *zap.Logger
 	// Registerer gets the metrics; nil registers none.
@@ -91,6 +103,9 @@ func (o Options) filled() Options {
 	}
 	if o.ProbeEvery <= 0 {
 		o.ProbeEvery = 500 * time.Millisecond
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -109,6 +124,7 @@ type Store struct {
 	log     *zap.Logger
 	breaker *breaker
 	journal *journal
+	skew    skew
 	meters  *meters
 	scratch sync.Pool // of *[]store.Standing
 
@@ -140,6 +156,7 @@ func New(local Local, remote Remote, opts Options) (*Store, error) {
 	if err := s.meters.register(opts.Registerer, s); err != nil {
 		return nil, fmt.Errorf("registering the store's metrics: %w", err)
 	}
+	remote.Followed(local.Followed())
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.running.Go(func() { s.keep(ctx) })
@@ -156,11 +173,11 @@ func (s *Store) Health() (ok bool, detail string) {
 	up, since, err := s.breaker.state()
 	switch {
 	case up:
-		return true, "Redis answers"
+		return true, "Redis answers" + s.breaker.unsteady() + s.skew.detail()
 	case err == nil:
 		return false, "Redis has not been reached yet; this host decides by its own scores"
 	}
-	return false, fmt.Sprintf("Redis does not answer since %s (%v); this host decides by its own scores, %d attempts wait to be handed over",
+	return false, fmt.Sprintf("Redis cannot be used since %s (%v); this host decides by its own scores, %d attempts wait to be handed over",
 		since.UTC().Format(time.RFC3339), err, s.journal.len())
 }
 
@@ -245,10 +262,23 @@ func (s *Store) judge(ctx context.Context, took time.Duration, err error) {
 // deadline is not there for logins.
 func (s *Store) slow() time.Duration { return s.options.Deadline * 2 / 3 }
 
-// opened says that the breaker has opened.
+// opened says that the breaker has opened, or once that it keeps opening.
 func (s *Store) opened(err error) {
-	s.log.Warn("Redis does not answer; deciding by this host's own scores", zap.Error(err))
+	switch {
+	case s.breaker.flapped():
+	case s.breaker.flapping():
+		s.log.Warn("Redis can be used for moments only; deciding by this host's own scores until that has passed", zap.Error(err))
+	default:
+		s.log.Warn("Redis cannot be used; deciding by this host's own scores", zap.Error(err))
+	}
 	s.kick()
+}
+
+// watchAgain has the remote ledger read anew.
+func (s *Store) watchAgain() {
+	if again := s.rewatch.Load(); again != nil {
+		(*again)()
+	}
 }
 
 // refusal tells whether an error is the remote store's answer.

@@ -82,12 +82,12 @@ func (f *follower) watch(ctx context.Context) (again bool, err error) {
 func (f *follower) mirror(ctx context.Context, events <-chan store.Event) {
 	batch := make([]store.Event, 0, mirrorBatch)
 	for e := range events {
-		batch = append(batch[:0], e)
+		batch = append(batch[:0], f.skew.eventHere(e))
 		for more := true; more && len(batch) < mirrorBatch; {
 			select {
 			case e, more = <-events:
 				if more {
-					batch = append(batch, e)
+					batch = append(batch, f.skew.eventHere(e))
 				}
 			default:
 				more = false
@@ -116,7 +116,7 @@ func (f *follower) lost(ctx context.Context, err error) {
 	if !f.breaker.isUp() {
 		return
 	}
-	if silent := f.ask(ctx, f.remote.Ping); silent == nil && !f.told && f.pause > firstPause {
+	if silent := f.ask(ctx, f.probe); silent == nil && !f.told && f.pause > firstPause {
 		f.told = true
 		f.log.Error("bans of the other hosts no longer arrive; it is tried again", zap.Error(err))
 	}

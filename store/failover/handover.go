@@ -43,9 +43,7 @@ func (k *keeper) handOver(ctx context.Context) (n handed, err error) {
 	}
 	if n.entries > 0 {
 		// What the stream told of these entries meanwhile was passed over.
-		if again := k.rewatch.Load(); again != nil {
-			(*again)()
-		}
+		k.watchAgain()
 	}
 	n.attempts, err = k.replay(ctx)
 	return n, err
@@ -75,16 +73,17 @@ func (k *keeper) merge(ctx context.Context) (total int, err error) {
 // tell tells the remote ledger of events. An entry that it refuses,
 // having no room, is given up as Put would give it up.
 func (k *keeper) tell(ctx context.Context, events []store.Event) error {
-	entries := make([]store.Entry, 0, len(events))
-	for i := range events {
-		if events[i].Kind == store.Put {
-			entries = append(entries, events[i].Entry)
-			continue
+	entries, removed := make([]store.Entry, 0, len(events)), make([]store.Event, 0, len(events))
+	for _, e := range events {
+		if e.Kind == store.Put {
+			entries = append(entries, k.skew.entryThere(e.Entry))
+		} else {
+			e.At = k.skew.there(e.At)
+			removed = append(removed, e)
 		}
-		if err := k.within(ctx, func(ctx context.Context) error {
-			_, err := k.remote.Remove(ctx, events[i].Entry)
-			return err
-		}); err != nil {
+	}
+	if len(removed) > 0 {
+		if err := k.within(ctx, func(ctx context.Context) error { return k.remote.RemoveAll(ctx, removed) }); err != nil {
 			return err
 		}
 	}
@@ -172,6 +171,7 @@ func records(ops []store.Op, items []item) []store.Op {
 
 func (k *keeper) send(ctx context.Context, ops []store.Op) error {
 	out := make([]store.Standing, len(ops))
+	ops = k.skew.opsThere(ops)
 	return k.within(ctx, func(ctx context.Context) error { return k.remote.Do(ctx, ops, out) })
 }
 

@@ -30,10 +30,11 @@ func (s *Store) PutPosition(ctx context.Context, e store.Entry) (store.Entry, st
 		var got store.Entry
 		var at store.Position
 		err := s.ask(ctx, func(ctx context.Context) (err error) {
-			got, at, err = s.remote.PutPosition(ctx, e)
+			got, at, err = s.remote.PutPosition(ctx, s.skew.entryThere(e))
 			return err
 		})
 		if err == nil {
+			got = s.skew.entryHere(got)
 			// Durable there, and it comes back by the stream too: an error here
 			// is the state file's to tell of.
 			s.mirrored.note(s.local.Adopt(ctx, got), s.log)

@@ -1,6 +1,8 @@
 package failover
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saslguard/saslguard/store"
@@ -50,6 +52,10 @@ func (m *meters) register(r prometheus.Registerer, s *Store) error {
 			Name: "saslguard_store_journal_length",
 			Help: "Attempts that wait to be handed over to Redis.",
 		}, func() float64 { return float64(s.journal.len()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "saslguard_store_clock_skew_seconds",
+			Help: "By how much Redis' clock is ahead of this host's, as measured last.",
+		}, func() float64 { return time.Duration(s.skew.measured.Load()).Seconds() }),
 	}
 	var err error
 	m.registered, err = store.Register(r, m.collectors)

@@ -33,7 +33,8 @@ type remote struct {
 	calls atomic.Int64
 
 	mu      sync.Mutex
-	leaving context.CancelFunc // ends the watch
+	leaving context.CancelFunc   // ends the watch
+	lifts   map[string]time.Time // handed over
 }
 
 func (r *remote) be(m mood) {
@@ -117,12 +118,21 @@ func (r *remote) Watch(ctx context.Context, f func(store.Event) error) error {
 	})
 }
 
+// PutAll and RemoveAll do for a few entries what store/redis does for many.
 func (r *remote) PutAll(ctx context.Context, entries []store.Entry) error {
 	return r.behave(ctx, func() error {
 		there := entriesOf(r.inner)
 		for _, e := range entries {
 			old, known := there[name(&e)]
-			if known && (old.Until.IsZero() || !e.Until.IsZero() && old.Until.After(e.Until)) {
+			switch {
+			case !e.Since.After(r.liftedAt(&e)):
+				continue
+			case !known:
+			case e.Kind != store.AutomaticBan:
+				if !e.Since.After(old.Since) {
+					continue
+				}
+			case old.Until.IsZero() || !e.Until.IsZero() && old.Until.After(e.Until):
 				continue
 			}
 			if err := r.inner.Adopt(context.Background(), e); err != nil {
@@ -133,8 +143,40 @@ func (r *remote) PutAll(ctx context.Context, entries []store.Entry) error {
 	})
 }
 
+func (r *remote) RemoveAll(ctx context.Context, removed []store.Event) error {
+	return r.behave(ctx, func() error {
+		there := entriesOf(r.inner)
+		for _, e := range removed {
+			r.mu.Lock()
+			if r.lifts == nil {
+				r.lifts = map[string]time.Time{}
+			}
+			r.lifts[name(&e.Entry)] = e.At
+			r.mu.Unlock()
+			if old, known := there[name(&e.Entry)]; known && !old.Since.After(e.At) {
+				if _, err := r.inner.Remove(context.Background(), e.Entry); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (r *remote) liftedAt(e *store.Entry) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lifts[name(e)]
+}
+
+func (r *remote) Probe(ctx context.Context) (at time.Time, err error) {
+	err = r.behave(ctx, func() error { at = r.now(); return nil })
+	return at, err
+}
+
+func (r *remote) Followed(string, store.Position) {}
+
 func (r *remote) Key() [16]byte                   { return r.inner.Key() }
-func (r *remote) Ping(ctx context.Context) error  { return r.behave(ctx, func() error { return nil }) }
 func (r *remote) Close(ctx context.Context) error { return nil }
 
 func name(e *store.Entry) string { return string(rune(e.Kind)) + e.Prefix.String() + e.Account }

@@ -37,7 +37,7 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 	defer s.scratch.Put(answers)
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, s.options.Deadline)
-	err := s.remote.Do(limited, ops, *answers)
+	err := s.remote.Do(limited, s.skew.opsThere(ops), *answers)
 	cancel()
 	s.judge(ctx, time.Since(began), err)
 	if err != nil {
@@ -45,6 +45,9 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 		return nil
 	}
 	copy(out, *answers)
+	for i := range out {
+		out[i].At = s.skew.here(out[i].At)
+	}
 	return nil
 }
 

@@ -69,7 +69,7 @@ func TestOutages(t *testing.T) {
 			if h.metric("saslguard_store_remote_up") != 1 || h.metric("saslguard_store_journal_length") != 0 {
 				t.Error("the metrics do not tell")
 			}
-			if a, b := h.logged("does not answer"), h.logged("is back"); a != 1 || b != 1 {
+			if a, b := h.logged("cannot be used"), h.logged("is back"); a != 1 || b != 1 {
 				t.Errorf("logged %d times that it went, %d that it came", a, b)
 			}
 		})

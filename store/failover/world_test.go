@@ -98,10 +98,10 @@ func (w *world) host(file string, m mood, change ...func(*failover.Options)) *ho
 	w.Helper()
 	core, logs := observer.New(zap.InfoLevel)
 	h := &host{w: w, local: w.memory(file, true), logs: logs, meters: prometheus.NewRegistry()}
-	h.remote = &remote{inner: w.shared}
+	h.remote = &remote{inner: w.shared, now: w.clock.now}
 	h.remote.be(m)
 	opts := failover.Options{
-		Deadline: deadline, ProbeEvery: 20 * time.Millisecond, Logger: zap.New(core), Registerer: h.meters,
+		Deadline: deadline, ProbeEvery: 20 * time.Millisecond, Now: w.clock.now, Logger: zap.New(core), Registerer: h.meters,
 	}
 	for _, f := range change {
 		f(&opts)

@@ -19,14 +19,14 @@ type draft struct {
 	growth  [store.AutomaticBan + 1]int
 	pasts   int // by how many the histories become more
 
-	removals map[entryKey]bool // whether the removal is to be handed over
-	position store.Position    // of the ledger after the draft
+	lifts    map[entryKey]lift
+	position store.Position // of the ledger after the draft
 }
 
 func (l *ledger) newDraft() *draft {
 	return &draft{
 		l: l, now: millis(l.store.nowMillis()), position: l.position,
-		entries: make(map[entryKey]*kept), history: make(map[entryKey]history), removals: make(map[entryKey]bool),
+		entries: make(map[entryKey]*kept), history: make(map[entryKey]history), lifts: make(map[entryKey]lift),
 	}
 }
 
@@ -42,7 +42,7 @@ func (d *draft) entry(k entryKey) *kept {
 // may use all room there is; an attacker who earns bans leaves them the reserve.
 func (d *draft) full(kind store.EntryKind) bool {
 	have := func(k store.EntryKind) int { return d.l.counts[k] + d.growth[k] }
-	automatic := have(store.AutomaticBan)
+	automatic := have(store.AutomaticBan) - d.l.over
 	return automatic+have(store.OperatorBan)+have(store.Allow) >= d.l.limit+d.l.reserve ||
 		kind == store.AutomaticBan && automatic >= d.l.limit
 }
@@ -52,6 +52,7 @@ func (d *draft) put(e store.Entry) answer {
 	if e.Since.IsZero() {
 		e.Since = d.now
 	}
+	e.Since = d.after(k, e.Since)
 	before := d.entry(k)
 	if e.Kind == store.AutomaticBan {
 		old := live(before, d.now)
@@ -67,7 +68,7 @@ func (d *draft) put(e store.Entry) answer {
 	if !e.Until.IsZero() && !e.Until.After(d.now) {
 		return answer{err: fmt.Errorf("%w: it was over at %s", store.ErrInvalid, e.Until)}
 	}
-	if before == nil && d.full(e.Kind) {
+	if (before == nil || before.over) && d.full(e.Kind) {
 		return answer{err: store.ErrFull}
 	}
 	if before == nil {
@@ -82,24 +83,27 @@ func (d *draft) put(e store.Entry) answer {
 	return answer{entry: e, found: true}
 }
 
-// keep puts an entry. A removal that still waited to be handed over is outdated.
+// keep puts an entry.
 func (d *draft) keep(k entryKey, e *kept) {
 	d.entries[k] = e
-	d.markRemoval(k, false)
 	d.events = append(d.events, store.Event{Kind: store.Put, Entry: e.Entry, Position: d.position})
 }
 
 func (d *draft) remove(e *store.Entry, pending bool) answer {
 	k := keyOf(e)
-	if !d.markRemoval(k, pending) {
+	old, at := d.entry(k), d.now
+	if old != nil && old.Since.After(at) {
+		at = old.Since // made by a clock ahead of this one
+	}
+	if !d.lifted(k, at, pending) {
 		return answer{err: store.ErrFull}
 	}
 	d.forget(k)
-	old := d.entry(k)
 	if old == nil {
 		return answer{}
 	}
 	d.drop(k)
+	d.events[len(d.events)-1].At = at
 	return answer{found: old.Live(d.now)}
 }
 
@@ -136,7 +140,7 @@ func (d *draft) save() error {
 				return err
 			}
 		}
-		return d.saveRemovals(tx)
+		return d.saveLifts(tx)
 	})
 	if err == nil {
 		d.l.saved = d.position
@@ -145,7 +149,7 @@ func (d *draft) save() error {
 }
 
 // empty tells whether there is nothing to write.
-func (d *draft) empty() bool { return len(d.entries)+len(d.history)+len(d.removals) == 0 }
+func (d *draft) empty() bool { return len(d.entries)+len(d.history)+len(d.lifts) == 0 }
 
 func putOrDelete(b *bbolt.Bucket, key []byte, put bool, value func() []byte) error {
 	if !put {
@@ -172,12 +176,7 @@ func (d *draft) publish() {
 	for k, e := range d.entries {
 		l.set(k, e)
 	}
-	for k, waits := range d.removals {
-		delete(l.removals, k)
-		if waits {
-			l.removals[k] = struct{}{}
-		}
-	}
+	l.publishLifts(d.lifts)
 	if n := len(d.events); d.position != l.position && (n == 0 || d.events[n-1].Position != d.position) {
 		d.events = append(d.events, store.Event{Kind: store.Reached, Position: d.position})
 	}

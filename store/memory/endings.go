@@ -12,12 +12,20 @@ const (
 	spareEndings = 1024 // that a small ledger may leave behind
 )
 
-// ending is when an entry, or the history of one, is over.
+// ending is when an entry is over, its history, or the memory of its removal.
 type ending struct {
 	at   int64 // Unix milliseconds
-	past bool  // the history
+	what endOf
 	key  entryKey
 }
+
+type endOf uint8
+
+const (
+	endOfEntry endOf = iota
+	endOfHistory
+	endOfLift
+)
 
 // endings are ordered by time. What has changed meanwhile is found out when its
 // time comes.
@@ -69,14 +77,17 @@ func (d *draft) expire() bool {
 		if !ok {
 			return false
 		}
-		if x.past {
+		switch x.what {
+		case endOfHistory:
 			if d.past(x.key) == (history{}) {
 				d.forget(x.key)
 			}
-			continue
-		}
-		if e := d.entry(x.key); e != nil && !e.Live(d.now) {
-			d.drop(x.key)
+		case endOfLift:
+			d.forgetLift(x.key)
+		default:
+			if e := d.entry(x.key); e != nil && !e.over && !e.Live(d.now) && !d.keepOver(x.key, e) {
+				d.drop(x.key)
+			}
 		}
 	}
 	return true
@@ -86,18 +97,24 @@ func (d *draft) expire() bool {
 // most: entries that were replaced or removed and histories that were evicted
 // leave theirs behind.
 func (l *ledger) trimEndings() {
-	if len(l.ends.list) <= 2*(len(l.entries)+len(l.history))+spareEndings {
+	if len(l.ends.list) <= 2*l.lasting()+spareEndings {
 		return
 	}
-	list := make(endingList, 0, len(l.entries)+len(l.history))
+	list := make(endingList, 0, l.lasting())
 	for k, e := range l.entries {
-		if !e.Until.IsZero() {
+		if !e.over && !e.Until.IsZero() {
 			list = append(list, ending{at: e.Until.UnixMilli(), key: k})
 		}
 	}
 	for k, h := range l.history {
-		list = append(list, ending{at: h.forgotten(), past: true, key: k})
+		list = append(list, ending{at: h.forgotten(), what: endOfHistory, key: k})
+	}
+	for k, at := range l.lifted {
+		list = append(list, ending{at: at + liftedFor.Milliseconds(), what: endOfLift, key: k})
 	}
 	heap.Init(&list)
 	l.ends.list = list
 }
+
+// lasting is of how many things the end may be looked at.
+func (l *ledger) lasting() int { return len(l.entries) + len(l.history) + len(l.lifted) }

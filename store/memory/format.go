@@ -25,7 +25,7 @@ const (
 	namePairs   bucket = "pairs"   // account, network → when it ends
 	nameRights  bucket = "rights"  // account → right passwords
 	// Made when it is first needed.
-	nameRemovals bucket = "removals" // entry's name → its removal is to be handed over
+	nameRemovals bucket = "removals" // entry's name → when it was lifted, and whether that is to be handed over
 
 	metaVersion    = "format"
 	metaKey        = "key"

@@ -118,7 +118,7 @@ func (l *ledger) remember(k entryKey, h history) {
 		return
 	}
 	l.history[k] = h
-	l.ends.add(ending{at: h.forgotten(), past: true, key: k})
+	l.ends.add(ending{at: h.forgotten(), what: endOfHistory, key: k})
 }
 
 const bansBytes = 4 + 8

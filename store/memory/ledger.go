@@ -31,7 +31,9 @@ type ledger struct {
 	mu       sync.Mutex
 	entries  map[entryKey]*kept // an entry is never changed, only replaced
 	unshared int                // entries that no remote ledger is known to have
-	removals map[entryKey]struct{}
+	over     int                // entries that have ended and are to be handed over
+	waiting  map[entryKey]int64 // removals to be handed over, by when they were made
+	lifted   map[entryKey]int64 // removals that the shared ledger knows
 	counts   [store.AutomaticBan + 1]int
 	watchers map[*watcher]struct{}
 	position store.Position // after the last change that the watchers were told
@@ -39,7 +41,7 @@ type ledger struct {
 	// The goroutine's own.
 	history  map[entryKey]history
 	ends     endings
-	lifted   []netip.Prefix        // unbanned by the request under way
+	unbanned []netip.Prefix        // by the request under way
 	mirrored string                // the name of the ledger being mirrored, "" for none yet
 	saved    store.Position        // the position that the file has
 	seen     map[entryKey]struct{} // what the snapshot being mirrored has; nil outside of one
@@ -66,7 +68,7 @@ const requestBatch = 256
 func newLedger(s *Store, cfg Config) *ledger {
 	return &ledger{
 		store: s, limit: cfg.Bans, reserve: cfg.reserve(), requests: make(chan *request), mirrors: make(chan *mirrorRequest),
-		entries: make(map[entryKey]*kept), removals: make(map[entryKey]struct{}),
+		entries: make(map[entryKey]*kept), waiting: make(map[entryKey]int64), lifted: make(map[entryKey]int64),
 		watchers: make(map[*watcher]struct{}), history: make(map[entryKey]history),
 	}
 }
@@ -208,6 +210,9 @@ func (l *ledger) set(k entryKey, e *kept) {
 		if !old.shared {
 			l.unshared--
 		}
+		if old.over {
+			l.over--
+		}
 		delete(l.entries, k)
 	}
 	if e == nil {
@@ -217,6 +222,10 @@ func (l *ledger) set(k entryKey, e *kept) {
 	l.counts[k.kind]++
 	if !e.shared {
 		l.unshared++
+	}
+	if e.over {
+		l.over++
+		return
 	}
 	if !e.Until.IsZero() {
 		l.ends.add(ending{at: e.Until.UnixMilli(), key: k})

@@ -111,10 +111,10 @@ func (l *loader) entry(key, value []byte) error {
 	return err
 }
 
-func (l *loader) removal(key, _ []byte) error {
-	k, err := decodeEntryKey(key)
+func (l *loader) removal(key, value []byte) error {
+	k, x, err := decodeLift(key, value)
 	if err == nil {
-		l.store.ledger.removals[k] = struct{}{}
+		l.store.ledger.setLift(k, x)
 	}
 	return err
 }

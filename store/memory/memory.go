@@ -36,7 +36,8 @@ type Options struct {
 	// nothing survives the process.
 	Path string
 	// Shared says that the ledger is this host's copy of one that hosts share:
-	// its positions are that one's, and only Mirror moves them.
+	// its positions are that one's, and only Mirror moves them; what is lifted is
+	// remembered, as are bans that ended before the shared one heard of them.
 	Shared bool
 	// Now is the store's clock; nil is time.Now. It decides what has lapsed,
 	// decayed and expired, never how often the store looks.

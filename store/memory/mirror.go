@@ -20,6 +20,7 @@ import (
 type kept struct {
 	store.Entry
 	shared bool // the remote ledger has it
+	over   bool // it has ended, and is here for the remote ledger to count
 }
 
 func (e *kept) encode() []byte {
@@ -77,18 +78,18 @@ func (s *Store) RemovePending(ctx context.Context, e store.Entry) (bool, error) 
 }
 
 // Pending returns up to a number of entries and removals that the shared ledger
-// has not been told of, as events.
+// has not been told of, as events: bans that are over are among them, since they
+// count towards the length of the next.
 func (s *Store) Pending(limit int) []store.Event {
 	l := s.ledger
-	now := millis(s.nowMillis())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	events := make([]store.Event, 0, min(limit, len(l.removals)+l.unshared))
-	for k := range l.removals {
+	events := make([]store.Event, 0, min(limit, len(l.waiting)+l.unshared))
+	for k, at := range l.waiting {
 		if len(events) == limit {
 			return events
 		}
-		events = append(events, store.Event{Kind: store.Removed, Entry: k.entry()})
+		events = append(events, store.Event{Kind: store.Removed, Entry: k.entry(), At: millis(at)})
 	}
 	if l.unshared == 0 {
 		return events
@@ -97,11 +98,22 @@ func (s *Store) Pending(limit int) []store.Event {
 		if len(events) == limit {
 			break
 		}
-		if !e.shared && e.Live(now) {
+		if !e.shared {
 			events = append(events, store.Event{Kind: store.Put, Entry: e.Entry})
 		}
 	}
 	return events
+}
+
+// Followed is which ledger was mirrored last, and up to which position.
+func (s *Store) Followed() (ledger string, at store.Position) {
+	l := s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mirrored == "" {
+		return "", store.Position{}
+	}
+	return l.mirrored, l.position
 }
 
 // HandedOver tells that the shared ledger has been told of what Pending

@@ -48,7 +48,7 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 		case e.Kind == store.Put:
 			note(d.mirrorPut(e.Entry, r.kind))
 		case e.Kind == store.Removed:
-			d.mirrorRemoved(&e.Entry)
+			d.mirrorRemoved(&e.Entry, e.At)
 		case e.Kind == store.Synced && l.seen != nil:
 			note(d.flush())
 			note(l.removeUnseen())
@@ -57,7 +57,7 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 		}
 	}
 	note(d.flush())
-	r.lifted, l.lifted = l.lifted, nil
+	r.lifted, l.unbanned = l.unbanned, nil
 	return skipped
 }
 
@@ -73,7 +73,9 @@ func (l *ledger) named(name string) error {
 	if l.mirrored != "" {
 		failed = l.unshare()
 	}
+	l.mu.Lock()
 	l.mirrored = name
+	l.mu.Unlock()
 	if file := l.store.file; file != nil && failed == nil {
 		failed = file.update(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte(nameMeta)).Put([]byte(metaMirrored), []byte(name))
@@ -82,7 +84,8 @@ func (l *ledger) named(name string) error {
 	return failed
 }
 
-// unshare has every entry wait to be handed over.
+// unshare has every entry and every removal wait to be handed over. What was
+// decided when tells the shared ledger which of them hold.
 func (l *ledger) unshare() error {
 	var failed error
 	d, n := l.newDraft(), 0
@@ -97,6 +100,13 @@ func (l *ledger) unshare() error {
 			continue
 		}
 		d.entries[k] = &kept{Entry: e.Entry}
+		if n++; n%mirrorBatch == 0 {
+			flush()
+		}
+	}
+	flush()
+	for k, at := range l.lifted {
+		d.lifts[k] = lift{at: at, waits: true}
 		if n++; n%mirrorBatch == 0 {
 			flush()
 		}
@@ -129,8 +139,14 @@ func (l *ledger) removeUnseen() error {
 	// In the file's order a transaction changes few of its pages.
 	slices.SortFunc(gone, func(a, b entryKey) int { return bytes.Compare(a.bytes(), b.bytes()) })
 	for i, k := range gone {
+		// Nobody says whether it was lifted or has ended by a clock that is ahead
+		// of this one; and when, only that it was after it was made.
+		at := time.Time{}
+		if e := l.entries[k]; e.Live(d.now.Add(nearEnd)) {
+			at = e.Since
+		}
 		e := k.entry()
-		d.mirrorRemoved(&e)
+		d.mirrorRemoved(&e, at)
 		if i%mirrorBatch == mirrorBatch-1 || i == len(gone)-1 {
 			if err := d.flush(); err != nil {
 				failed = err
@@ -141,14 +157,14 @@ func (l *ledger) removeUnseen() error {
 	return failed
 }
 
-// waits tells whether what is known here of a key is to be handed over.
-func (d *draft) waits(k entryKey) bool {
-	waits, decided := d.removals[k]
-	if !decided {
-		_, waits = d.l.removals[k]
+// outdated tells whether a mirrored entry is older than what is known here and
+// is to be handed over: a removal, or an entry of the same name.
+func (d *draft) outdated(k entryKey, e *store.Entry) bool {
+	if at, waits := d.lift(k); waits && !e.Since.After(millis(at)) {
+		return true
 	}
-	e := d.entry(k)
-	return waits || live(e, d.now) != nil && !e.shared
+	before := d.entry(k)
+	return live(before, d.now) != nil && !before.shared && before.Entry != *e
 }
 
 func (d *draft) mirrorPut(e store.Entry, kind mirrorKind) error {
@@ -161,7 +177,7 @@ func (d *draft) mirrorPut(e store.Entry, kind mirrorKind) error {
 		d.l.seen[k] = struct{}{}
 	}
 	before := d.entry(k)
-	if kind == mirrorFollow && d.waits(k) && (before == nil || before.Entry != e) {
+	if kind == mirrorFollow && d.outdated(k, &e) {
 		return nil
 	}
 	switch {
@@ -177,6 +193,7 @@ func (d *draft) mirrorPut(e store.Entry, kind mirrorKind) error {
 	if e.Kind == store.AutomaticBan && e.Times > 0 && !e.Until.IsZero() {
 		d.remember(k, &e, mirrorMemory)
 	}
+	d.unlift(k, e.Since) // it was decided that it holds
 	d.keep(k, &kept{Entry: e, shared: true})
 	return nil
 }
@@ -188,61 +205,50 @@ func prefixText(e *store.Entry) string {
 	return e.Prefix.String()
 }
 
-func (d *draft) mirrorRemoved(e *store.Entry) {
+// mirrorRemoved takes over that an entry was lifted at a time, or with the zero
+// one that it has ended.
+func (d *draft) mirrorRemoved(e *store.Entry, at time.Time) {
 	k := keyOf(e)
 	if d.l.seen != nil {
 		delete(d.l.seen, k)
 	}
-	old := d.entry(k)
-	if old == nil || d.waits(k) {
-		return
+	if !at.IsZero() {
+		d.lifted(k, at, false)
 	}
-	if old.Live(d.now.Add(nearEnd)) {
+	old := d.entry(k)
+	switch {
+	case old == nil:
+		return
+	case !old.shared && (at.IsZero() || old.Since.After(at)):
+		return // it waits to be handed over, and was made since then
+	case !at.IsZero():
 		d.forget(k) // an unban forgets how often it was
 		if e.Kind == store.AutomaticBan && e.Prefix.IsValid() {
-			d.l.lifted = append(d.l.lifted, e.Prefix)
+			d.l.unbanned = append(d.l.unbanned, e.Prefix)
 		}
 	}
 	d.drop(k)
+	d.events[len(d.events)-1].At = at
 }
 
 // handedOver notes that the shared ledger has an entry, or has removed it.
 func (d *draft) handedOver(e *store.Event) {
 	k := keyOf(&e.Entry)
 	if e.Kind == store.Removed {
-		d.markRemoval(k, false)
+		if at, waits := d.lift(k); waits && at == e.At.UnixMilli() {
+			d.lifts[k] = lift{at: at}
+		}
 		return
 	}
-	if old := d.entry(k); old != nil && !old.shared && old.Entry == e.Entry {
+	old := d.entry(k)
+	switch {
+	case old == nil || old.shared || old.Entry != e.Entry:
+	case old.Live(d.now):
 		d.entries[k] = &kept{Entry: old.Entry, shared: true}
+	case old.over: // which was announced when it ended
+		d.growth[k.kind]--
+		d.entries[k] = nil
+	default:
+		d.drop(k)
 	}
-}
-
-// markRemoval notes whether a removal is to be handed over. It tells whether
-// there was room for that.
-func (d *draft) markRemoval(k entryKey, waits bool) bool {
-	_, marked := d.l.removals[k]
-	if waits && !marked && len(d.l.removals)+len(d.removals) >= d.l.limit+d.l.reserve {
-		return false
-	}
-	if _, decided := d.removals[k]; decided || marked != waits {
-		d.removals[k] = waits
-	}
-	return true
-}
-
-func (d *draft) saveRemovals(tx *bbolt.Tx) error {
-	if len(d.removals) == 0 {
-		return nil
-	}
-	b, err := tx.CreateBucketIfNotExists([]byte(nameRemovals))
-	if err != nil {
-		return err
-	}
-	for k, waits := range d.removals {
-		if err := putOrDelete(b, k.bytes(), waits, func() []byte { return nil }); err != nil {
-			return err
-		}
-	}
-	return nil
 }

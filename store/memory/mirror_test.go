@@ -16,6 +16,13 @@ func bannedPrefix(n int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(n >> 16), byte(n >> 8), byte(n), 66}), 32)
 }
 
+// copied are the options of a ledger that is a copy of a shared one.
+func copied(path string, c *clock) Options {
+	o := quick(path, c)
+	o.Shared = true
+	return o
+}
+
 // theirs is a ban that another host made.
 func theirs(c *clock, n int) store.Entry {
 	now := millis(c.ms.Load())
@@ -80,7 +87,7 @@ func reopened(t *testing.T, s *Store) *Store {
 
 func TestMirrorTakesEntriesAsTheyAre(t *testing.T) {
 	c := newClock()
-	s := open(t, testConfig(), quick(filepath.Join(t.TempDir(), "state.db"), c))
+	s := open(t, testConfig(), copied(filepath.Join(t.TempDir(), "state.db"), c))
 	e := theirs(c, 1)
 	mirror(t, s, puts(e, theirs(c, 2)))
 	mirror(t, s, []store.Event{{Kind: store.Removed, Entry: theirs(c, 2)}})
@@ -102,7 +109,7 @@ func TestMirrorTakesEntriesAsTheyAre(t *testing.T) {
 
 func TestMirrorIsAnnounced(t *testing.T) {
 	c := newClock()
-	s := open(t, testConfig(), quick("", c))
+	s := open(t, testConfig(), copied("", c))
 	got := make(chan store.Event, 10)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -122,7 +129,7 @@ func TestMirrorIsAnnounced(t *testing.T) {
 
 func TestMirrorSnapshotRemovesWhatIsGone(t *testing.T) {
 	c := newClock()
-	s := open(t, testConfig(), quick(filepath.Join(t.TempDir(), "state.db"), c))
+	s := open(t, testConfig(), copied(filepath.Join(t.TempDir(), "state.db"), c))
 	mirror(t, s, snapshotOf(theirs(c, 1), theirs(c, 2)))
 	put(t, s, mine(3))
 	whole := snapshotOf(theirs(c, 2), theirs(c, 4))
@@ -142,7 +149,7 @@ func TestMirrorSnapshotRemovesWhatIsGone(t *testing.T) {
 // A snapshot that breaks off removes nothing, and the next begins anew.
 func TestMirrorSnapshotThatBreaksOff(t *testing.T) {
 	c := newClock()
-	s := open(t, testConfig(), quick("", c))
+	s := open(t, testConfig(), copied("", c))
 	mirror(t, s, snapshotOf(theirs(c, 1), theirs(c, 2)))
 	mirror(t, s, snapshotOf(theirs(c, 1), theirs(c, 2))[:2])
 	mirror(t, s, snapshotOf(theirs(c, 2)))
@@ -153,7 +160,7 @@ func TestMirrorSnapshotThatBreaksOff(t *testing.T) {
 
 func TestPendingIsKeptUntilHandedOver(t *testing.T) {
 	c := newClock()
-	s := open(t, testConfig(), quick(filepath.Join(t.TempDir(), "state.db"), c))
+	s := open(t, testConfig(), copied(filepath.Join(t.TempDir(), "state.db"), c))
 	mirror(t, s, snapshotOf(theirs(c, 1)))
 	ban := put(t, s, mine(2))
 	if found, err := s.RemovePending(context.Background(), theirs(c, 1)); !found || err != nil {
@@ -186,7 +193,7 @@ func TestPendingIsKeptUntilHandedOver(t *testing.T) {
 // What changed while it was handed over is still to be handed over.
 func TestHandedOverTooLate(t *testing.T) {
 	c := newClock()
-	s := open(t, testConfig(), quick("", c))
+	s := open(t, testConfig(), copied("", c))
 	e := store.Entry{Kind: store.OperatorBan, Prefix: bannedPrefix(1), Reason: "one"}
 	put(t, s, e)
 	pending := s.Pending(9)
@@ -202,7 +209,7 @@ func TestHandedOverTooLate(t *testing.T) {
 
 func TestAdoptOverridesWhatIsPending(t *testing.T) {
 	c := newClock()
-	s := open(t, testConfig(), quick("", c))
+	s := open(t, testConfig(), copied("", c))
 	put(t, s, mine(1))
 	if _, err := s.RemovePending(context.Background(), theirs(c, 2)); err != nil {
 		t.Fatal(err)
@@ -223,9 +230,9 @@ func TestAdoptOverridesWhatIsPending(t *testing.T) {
 // An unban forgets how often it was, an end does not.
 func TestMirroredRemovalForgets(t *testing.T) {
 	c := newClock()
-	s := open(t, testConfig(), quick("", c))
+	s := open(t, testConfig(), copied("", c))
 	mirror(t, s, puts(theirs(c, 1), theirs(c, 2)))
-	mirror(t, s, []store.Event{{Kind: store.Removed, Entry: theirs(c, 1)}})
+	mirror(t, s, []store.Event{{Kind: store.Removed, Entry: theirs(c, 1), At: c.now()}})
 	c.advance(4*time.Hour - time.Second) // their clock may be ahead
 	mirror(t, s, []store.Event{{Kind: store.Removed, Entry: theirs(c, 2)}})
 	if a, b := put(t, s, mine(1)).Times, put(t, s, mine(2)).Times; a != 1 || b != 4 {
@@ -237,7 +244,7 @@ func TestMirrorIsBounded(t *testing.T) {
 	c := newClock()
 	cfg := testConfig()
 	cfg.Bans = 1000
-	s := open(t, cfg, quick("", c))
+	s := open(t, cfg, copied("", c))
 	var all []store.Entry
 	for n := range 1100 {
 		all = append(all, theirs(c, n))
@@ -253,7 +260,7 @@ func TestMirrorIsBounded(t *testing.T) {
 // The shared ledger is durable: a disk that fails here loses nothing.
 func TestMirrorWithoutADisk(t *testing.T) {
 	c := newClock()
-	s, err := Open(testConfig(), quick(filepath.Join(t.TempDir(), "state.db"), c))
+	s, err := Open(testConfig(), copied(filepath.Join(t.TempDir(), "state.db"), c))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +284,7 @@ func TestMirrorOfManyEntries(t *testing.T) {
 	c := newClock()
 	cfg := testConfig()
 	cfg.Bans = 2 * many
-	opts := quick(filepath.Join(t.TempDir(), "state.db"), c)
+	opts := copied(filepath.Join(t.TempDir(), "state.db"), c)
 	s := open(t, cfg, opts)
 	all := make([]store.Entry, many)
 	for n := range all {

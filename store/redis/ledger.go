@@ -28,18 +28,17 @@ var ledgerSource string
 // the stream of changes. Redis writes to disk as it is configured to; on a
 // failover without WAIT the last moments may be lost, which watchers notice.
 type ledger struct {
-	client  goredis.UniversalClient
-	cfg     Config
-	log     *zap.Logger
-	now     func() time.Time // nil: the server's TIME
-	keys    []string         // as ledger.lua numbers them
-	nameKey string           // of the ledger's name, in their slot
-	script  *goredis.Script
-	hosts   *goredis.Script
+	client goredis.UniversalClient
+	cfg    Config
+	log    *zap.Logger
+	now    func() time.Time // nil: the server's TIME
+	keys   []string         // as ledger.lua numbers them
+	script *goredis.Script
+	hosts  *goredis.Script
 
-	instance string                         // of this process among the hosts
-	position atomic.Pointer[store.Position] // the last change that a watcher was told
-	done     chan struct{}                  // closed when watches and the sweep shall end
+	instance string                // of this process among the hosts
+	known    atomic.Pointer[known] // what the last watcher was told
+	done     chan struct{}         // closed when watches and the sweep shall end
 	end      sync.Once
 	running  sync.WaitGroup
 }
@@ -50,6 +49,7 @@ const (
 	keyPast    = 2
 	keyChanges = 4
 	keyPlaced  = 6
+	keyName    = 8
 )
 
 // newLedger returns the ledger over a client that stays the caller's. Its sweep
@@ -61,8 +61,8 @@ func newLedger(client goredis.UniversalClient, cfg Config, log *zap.Logger, now 
 	slot := "{" + cfg.Prefix + ":ledger}:"
 	l := &ledger{
 		client: client, cfg: cfg, log: log, now: now, script: goredis.NewScript(ledgerSource), hosts: goredis.NewScript(hostsSource),
-		keys:    []string{slot + "entries", slot + "ends", slot + "past", slot + "forgets", slot + "changes", slot + "number", slot + "placed"},
-		nameKey: slot + "name", instance: randomName(), done: make(chan struct{}),
+		keys:     []string{slot + "entries", slot + "ends", slot + "past", slot + "forgets", slot + "changes", slot + "number", slot + "placed", slot + "lifted", slot + "name", slot + "probe"},
+		instance: randomName(), done: make(chan struct{}),
 	}
 	l.running.Go(l.sweepLoop)
 	return l
@@ -136,7 +136,7 @@ func (l *ledger) RemovePosition(ctx context.Context, e store.Entry) (bool, store
 		return false, store.Position{}, store.ErrClosed
 	}
 	name := entryName(&e)
-	reply, err := l.run(ctx, "remove", l.cfg.StreamLength, name).StringSlice()
+	reply, err := l.run(ctx, "remove", l.cfg.MaxEntries, l.cfg.StreamLength, name).StringSlice()
 	if err == nil && len(reply) != 2 {
 		err = fmt.Errorf("the script answered %q", reply)
 	}
@@ -150,7 +150,24 @@ func (l *ledger) RemovePosition(ctx context.Context, e store.Entry) (bool, store
 // run runs the script. A server that does not know it, after a restart or a
 // failover, is sent its text.
 func (l *ledger) run(ctx context.Context, what string, args ...any) *goredis.Cmd {
-	return l.script.Run(ctx, l.client, l.keys, append([]any{what, l.millisOrServer()}, args...)...)
+	return l.runOn(ctx, l.client, what, args...)
+}
+
+func (l *ledger) runOn(ctx context.Context, c goredis.Scripter, what string, args ...any) *goredis.Cmd {
+	return l.script.Run(ctx, c, l.keys, append([]any{what, l.millisOrServer()}, args...)...)
+}
+
+// probeLife is for how long the key of a probe is kept.
+const probeLife = time.Minute
+
+// Probe tells whether the ledger answers and can be written, and the time by its
+// clock.
+func (l *ledger) Probe(ctx context.Context) (time.Time, error) {
+	ms, err := l.run(ctx, "probe", probeLife.Milliseconds()).Int64()
+	if err != nil {
+		return time.Time{}, l.failed("asking Redis whether it is there", err)
+	}
+	return millis(ms), nil
 }
 
 // millisOrServer is the time as scripts take it: "" is the server's.

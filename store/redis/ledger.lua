@@ -12,9 +12,12 @@ local ENTRIES = KEYS[1] -- HASH: name, entry
 local ENDS    = KEYS[2] -- ZSET: names of the entries that end, by their end
 local PAST    = KEYS[3] -- HASH: name, how often it was banned (see past)
 local FORGETS = KEYS[4] -- ZSET: the names in PAST, by when all of that is forgotten
-local CHANGES = KEYS[5] -- STREAM: n, name, and the entry if it is in force
+local CHANGES = KEYS[5] -- STREAM: n, name, and the entry if it is in force, or at if it was lifted
 local NUMBER  = KEYS[6] -- of the last change: a watcher that misses one sees it
 local PLACED  = KEYS[7] -- HASH: names of the entries that operators made, 1 (see count)
+local LIFTED  = KEYS[8] -- ZSET: names of entries that were removed, by when (see lift)
+local NAME    = KEYS[9] -- of the ledger: another one says that changes were lost
+local PROBE   = KEYS[10] -- written to see whether that can be done
 
 local now = tonumber(ARGV[2])
 if not now then
@@ -31,7 +34,7 @@ local function parse(value)
   if not value then return nil end
   local since, ends, times, state = string.match(value, '^1 (%-?%d+) (%d+) (%d+) ([eo])\31')
   if not since then return nil end
-  return {ends = tonumber(ends), times = tonumber(times), observed = state == 'o'}
+  return {since = tonumber(since), ends = tonumber(ends), times = tonumber(times), observed = state == 'o'}
 end
 
 local function live(entry)
@@ -42,11 +45,14 @@ local function automatic(name)
   return string.sub(name, 1, 1) == '2'
 end
 
--- Announces a change and returns its position.
-local function announce(name, value, length)
+-- Announces a change and returns its position. What is removed was lifted at a
+-- time, or its own time was over.
+local function announce(name, value, length, at)
   local n = redis.call('INCR', NUMBER)
   if value then
     return redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name, 'entry', value)
+  elseif at then
+    return redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name, 'at', whole(at))
   end
   return redis.call('XADD', CHANGES, 'MAXLEN', '~', length, '*', 'n', n, 'name', name)
 end
@@ -57,16 +63,31 @@ local function position()
   return last[1] and last[1][1] or '0-0'
 end
 
-local function drop(name, length)
+local function drop(name, length, at)
   redis.call('HDEL', ENTRIES, name)
   redis.call('ZREM', ENDS, name)
   if not automatic(name) then redis.call('HDEL', PLACED, name) end
-  return announce(name, nil, length)
+  return announce(name, nil, length, at)
 end
 
 local function forget(name)
   redis.call('HDEL', PAST, name)
   redis.call('ZREM', FORGETS, name)
+end
+
+-- When a name was lifted last: what was made up to then is void, whoever still
+-- has it, as a host that was down or cut off when it was lifted.
+local function lifted(name)
+  return tonumber(redis.call('ZSCORE', LIFTED, name) or nil) or -math.huge
+end
+
+-- Remembers that, for as long as LASTING and for as many names as there may be
+-- entries: the oldest go.
+local LASTING = 60 * 24 * 3600 * 1000
+local function lift(name, at, limit)
+  if at > lifted(name) then redis.call('ZADD', LIFTED, whole(at), name) end
+  local more = redis.call('ZCARD', LIFTED) - limit
+  if more > 0 then redis.call('ZREMRANGEBYRANK', LIFTED, 0, more - 1) end
 end
 
 -- How often a name was banned, as far as that is not forgotten. What was only
@@ -112,6 +133,7 @@ local function sweep(count, length)
   for _, name in ipairs(over) do drop(name, length) end
   local old = redis.call('ZRANGEBYSCORE', FORGETS, '-inf', whole(now), 'LIMIT', 0, count)
   for _, name in ipairs(old) do forget(name) end
+  redis.call('ZREMRANGEBYSCORE', LIFTED, '-inf', whole(now - LASTING))
   return math.max(#over, #old) == count
 end
 
@@ -174,10 +196,12 @@ local run = {}
 -- put limit length name since until times state first longest forget texts
 -- returns the entry in force and a position at which it is, or why there is none:
 -- over, full.
--- since "" is now; a first of 0 is no ladder, and a forget of 0 no history.
+-- since "" is now; a first of 0 is no ladder, and a forget of 0 no history. Who
+-- puts has the last word: what was lifted up to now is in force from then on.
 function run.put(limit, length, name, since, ends, times, state, first, longest, keep, texts)
   limit, since, ends, times = tonumber(limit), tonumber(since) or now, tonumber(ends), tonumber(times)
   first, longest, keep = tonumber(first), tonumber(longest), tonumber(keep)
+  since = math.max(since, lifted(name) + 1)
   local value = redis.call('HGET', ENTRIES, name)
   local h
   if automatic(name) then
@@ -212,57 +236,98 @@ local function merged(name, times, state, at)
   return {enforced = math.max(h.enforced, times), ends = math.max(h.ends, at), observed = 0, over = 0}
 end
 
+-- Whether an entry that was made elsewhere wins over the one in force here. What
+-- an operator said last holds. Of two automatic bans the enforced one stays, then
+-- the one that ends later.
+local function wins(name, since, ends, state, old)
+  if not automatic(name) then return since > old.since end
+  if old.observed ~= (state == 'o') then return old.observed end
+  return old.ends ~= 0 and (ends == 0 or ends > old.ends)
+end
+
 -- merge limit length, then for each entry: name since until times state forget texts
--- Entries that were made elsewhere while this ledger could not be reached. Of
--- two in force the enforced one stays, then the one that ends later. A ban that
--- is over already still counts as one. Returns how many entries were written,
--- and how many found no room.
+-- Entries that were made elsewhere while this ledger could not be reached, or
+-- that it has lost. What was lifted since it was made stays so. A ban that is over
+-- already still counts as one. Returns how many entries were written, and how many
+-- found no room.
 function run.merge(limit, length, ...)
   limit = tonumber(limit)
   local args, written, refused = {...}, 0, 0
   for i = 1, #args, 7 do
     local name, since, ends, times = args[i], tonumber(args[i + 1]) or now, tonumber(args[i + 2]), tonumber(args[i + 3])
     local state, keep, texts = args[i + 4], tonumber(args[i + 5]), args[i + 6]
-    local value = redis.call('HGET', ENTRIES, name)
-    local old = parse(value)
-    if keep > 0 and ends ~= 0 and ends + keep > now then
-      local h = merged(name, times, state, ends + keep)
-      times = number(h, state)
-      remember(name, h, limit)
-    end
-    local wins = ends == 0 or ends > now
-    if wins and live(old) then
-      if old.observed ~= (state == 'o') then
-        wins = old.observed
-      else
-        times = math.max(times, old.times)
-        wins = old.ends ~= 0 and (ends == 0 or ends > old.ends)
+    if since > lifted(name) then
+      local value = redis.call('HGET', ENTRIES, name)
+      local old = parse(value)
+      if keep > 0 and ends ~= 0 and ends + keep > now then
+        local h = merged(name, times, state, ends + keep)
+        times = number(h, state)
+        remember(name, h, limit)
       end
-    end
-    if wins and not value and full(name, limit, length) then
-      wins, refused = false, refused + 1
-    end
-    if wins then
-      write(name, since, ends, times, state, texts, length)
-      written = written + 1
+      local take = ends == 0 or ends > now
+      if take and live(old) then
+        if old.observed == (state == 'o') then times = math.max(times, old.times) end
+        take = wins(name, since, ends, state, old)
+      end
+      if take and not value and full(name, limit, length) then
+        take, refused = false, refused + 1
+      end
+      if take then
+        write(name, since, ends, times, state, texts, length)
+        written = written + 1
+      end
     end
   end
   return {written, refused}
 end
 
--- remove length name: returns 1 if the entry was in force, and a position at
--- which it is not.
-function run.remove(length, name)
-  forget(name)
+-- Removes what was made up to some time, and returns whether there was an entry
+-- in force, and a position at which it is not.
+local function remove(limit, length, name, at)
+  lift(name, at, limit)
   local value = redis.call('HGET', ENTRIES, name)
-  if not value then return {'0', position()} end
-  return {live(parse(value)) and '1' or '0', drop(name, length)}
+  local old = parse(value)
+  if old and old.since > at then return '0', position() end
+  forget(name)
+  if not value then return '0', position() end
+  return live(old) and '1' or '0', drop(name, length, at)
+end
+
+-- remove limit length name: returns what the function above does. Whoever removes
+-- has the last word, also on an entry from a clock ahead of this one.
+function run.remove(limit, length, name)
+  local old = parse(redis.call('HGET', ENTRIES, name))
+  return {remove(tonumber(limit), length, name, math.max(now, old and old.since or now))}
+end
+
+-- lift limit length, then for each entry: name at
+-- Removals that were made elsewhere while this ledger could not be reached, or
+-- that it has lost.
+function run.lift(limit, length, ...)
+  local args = {...}
+  for i = 1, #args, 2 do
+    remove(tonumber(limit), length, args[i], math.min(tonumber(args[i + 1]), now))
+  end
+  return 'ok'
 end
 
 -- sweep length some: returns 1 if more may be over, or is to be counted.
 function run.sweep(length, some)
   local counts = count(some)
   return (sweep(tonumber(some), length) or counts) and 1 or 0
+end
+
+-- rename old new: gives the ledger another name, unless somebody else has.
+function run.rename(old, new)
+  if redis.call('GET', NAME) == old then redis.call('SET', NAME, new) end
+  return redis.call('GET', NAME) or ''
+end
+
+-- probe life: the time, from a server on which can be written. One that ran out of
+-- memory or of replicas refuses.
+function run.probe(life)
+  redis.call('SET', PROBE, '1', 'PX', life)
+  return whole(now)
 end
 
 return run[ARGV[1]](unpack(ARGV, 3))

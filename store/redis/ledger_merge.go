@@ -18,9 +18,10 @@ const mergeBatch = 200
 const mergeMemory = 60 * 24 * time.Hour
 
 // PutAll takes over entries as Put of another store returned them while Redis
-// could not be reached: Since, Until and Times hold as they are. Of two entries
-// in force of the same name the enforced one stays, then the one that ends
-// later. A ban counts towards the next one's length even if it is over by now,
+// could not be reached: Since, Until and Times hold as they are. One that was
+// lifted after it was made stays so. Of two entries in force of the same name an
+// operator's is the one that was made later; of automatic bans the enforced one
+// stays, then the one that ends later. A ban counts towards the next one's length even if it is over by now,
 // one that was only observed towards that of observed ones alone. Errors are
 // those of Put; store.ErrFull is returned when all was tried and some found no
 // room. Doing it again does no harm.
@@ -64,4 +65,26 @@ func (l *ledger) merge(ctx context.Context, batch []store.Entry) (int, error) {
 		return 0, fmt.Errorf("merging %d entries: the script answered %v", len(batch), reply)
 	}
 	return int(reply[1]), nil
+}
+
+// RemoveAll removes entries as Remove of another store did while Redis could not
+// be reached: what has been made since then stays. Doing it again does no harm.
+// Errors are those of Put.
+func (l *ledger) RemoveAll(ctx context.Context, removed []store.Event) error {
+	for len(removed) > 0 {
+		n := min(len(removed), mergeBatch)
+		args := []any{l.cfg.MaxEntries, l.cfg.StreamLength}
+		for i := range removed[:n] {
+			e := &removed[i].Entry
+			if err := e.CheckName(); err != nil {
+				return err
+			}
+			args = append(args, entryName(e), removed[i].At.UnixMilli())
+		}
+		if err := l.run(ctx, "lift", args...).Err(); err != nil {
+			return l.failed(fmt.Sprintf("removing %d entries", n), err)
+		}
+		removed = removed[n:]
+	}
+	return nil
 }

@@ -31,6 +31,8 @@ type watcher struct {
 	tell     func(store.Event) error
 	refusal  error // what tell returned
 
+	ledgerName string // once a snapshot is complete
+
 	at     store.Position // the last change seen
 	number int64          // its number; the next change has the next one
 }
@@ -189,15 +191,16 @@ func (w *watcher) send(ctx context.Context, e store.Event) error {
 
 // publish makes known how far the watcher has come.
 func (w *watcher) publish() {
-	position := w.at
-	w.position.Store(&position)
+	if w.ledgerName != "" { // before, it is in the middle of a snapshot
+		w.known.Store(&known{name: w.ledgerName, at: w.at, number: w.number})
+	}
 }
 
 // Position is the last change that a watch of this ledger has told; zero before
 // any.
 func (l *ledger) Position() store.Position {
-	if p := l.position.Load(); p != nil {
-		return *p
+	if k := l.known.Load(); k != nil {
+		return k.at
 	}
 	return store.Position{}
 }

@@ -3,6 +3,7 @@ package redis
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -14,7 +15,8 @@ type change struct {
 	id     store.Position
 	number int64 // one more than the change before it, whatever the stream still holds
 	name   string
-	value  string // "": removed
+	value  string    // "": removed
+	at     time.Time // when it was lifted; zero: its time was over
 }
 
 func decodeChange(m goredis.XMessage) (c change, err error) {
@@ -27,6 +29,13 @@ func decodeChange(m goredis.XMessage) (c change, err error) {
 	}
 	c.name, _ = m.Values["name"].(string)
 	c.value, _ = m.Values["entry"].(string)
+	if at, ok := m.Values["at"].(string); ok {
+		ms, err := strconv.ParseInt(at, 10, 64)
+		if err != nil || !isTime(ms) {
+			return change{}, fmt.Errorf("%w: change %s was made at %q", errEntry, c.id, cut(at))
+		}
+		c.at = millis(ms)
+	}
 	return c, nil
 }
 
@@ -34,7 +43,7 @@ func decodeChange(m goredis.XMessage) (c change, err error) {
 func (c change) event() (store.Event, error) {
 	if c.value == "" {
 		e, err := decodeName(c.name)
-		return store.Event{Kind: store.Removed, Entry: e, Position: c.id}, err
+		return store.Event{Kind: store.Removed, Entry: e, Position: c.id, At: c.at}, err
 	}
 	e, err := decodeEntry(c.name, c.value)
 	return store.Event{Kind: store.Put, Entry: e, Position: c.id}, err

@@ -2,9 +2,6 @@ package redis
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -22,10 +19,11 @@ const scanCount = 2000
 // Synced: they may be older than what was read of the same entry, and only the
 // last of them is how things are.
 func (w *watcher) snapshot(ctx context.Context) (err error) {
+	w.ledgerName = ""
 	if w.at, w.number, err = w.last(ctx); err != nil {
 		return err
 	}
-	name, err := w.name(ctx)
+	name, err := w.history(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,31 +44,9 @@ func (w *watcher) snapshot(ctx context.Context) (err error) {
 	} else if again != name {
 		return errGap
 	}
+	w.ledgerName = name
 	w.publish()
 	return w.send(ctx, store.Event{Kind: store.Synced, Position: w.at})
-}
-
-// name is the name that the ledger was given when it was first read. A Redis that
-// comes back empty gives another, by which hosts tell that from a ledger whose
-// entries were all removed.
-func (w *watcher) name(ctx context.Context) (string, error) {
-	// Read first: a Redis without memory, or a replica, refuses SETNX in any case.
-	name, err := w.blocking.Get(ctx, w.nameKey).Result()
-	if !errors.Is(err, goredis.Nil) {
-		return name, err
-	}
-	if err := w.blocking.SetNX(ctx, w.nameKey, randomName(), 0).Err(); err != nil {
-		return "", err
-	}
-	return w.blocking.Get(ctx, w.nameKey).Result()
-}
-
-// randomName is a name that nothing else has.
-func randomName() string {
-	var random [16]byte
-	// It never fails: without randomness the process ends.
-	_, _ = rand.Read(random[:])
-	return hex.EncodeToString(random[:])
 }
 
 // scan tells the entries that are in force, page by page. All pages come over
