@@ -89,6 +89,41 @@ func TestBreakerThatFlaps(t *testing.T) {
 	}
 }
 
+// Flapping is told once, and once when it is over.
+func TestFlappingIsTold(t *testing.T) {
+	l := closedBreaker()
+	l.last = errOnce // it was away before
+	if l.flapping() || l.unsteady() != "" {
+		t.Error("it flaps without having opened")
+	}
+	l.since = time.Now().Add(-2 * settledAfter)
+	l.failed(errOnce, true)
+	l.close()
+	if l.flapping() {
+		t.Error("it flaps after one opening")
+	}
+	l.failed(errOnce, true)
+	if !l.flapping() || l.flapped() {
+		t.Error("the second opening, soon after, is not told as flapping")
+	}
+	l.close()
+	l.failed(errOnce, true)
+	if !l.flapped() {
+		t.Error("the third is told again")
+	}
+	if l.settle() {
+		t.Error("it settled while it is open")
+	}
+	l.close()
+	if l.settle() || l.unsteady() == "" {
+		t.Error("it settled at once")
+	}
+	l.since = time.Now().Add(-2 * settledAfter)
+	if !l.settle() || l.settle() || l.flapping() || l.unsteady() != "" {
+		t.Error("it did not settle, or twice")
+	}
+}
+
 func newTestJournal(limit int) *journal {
 	return newJournal(limit, prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"}))
 }

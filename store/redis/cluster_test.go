@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -10,27 +11,44 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// startCluster starts a cluster of three masters and returns them.
-func startCluster(t testing.TB) []*server {
+// startCluster starts a cluster of three masters and as many replicas as are
+// wanted, and returns the masters first.
+func startCluster(t testing.TB, replicas int) []*server {
 	t.Helper()
-	nodes := make([]*server, 3)
+	const masters = 3
+	nodes := make([]*server, masters+replicas)
 	for i := range nodes {
 		nodes[i] = startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--appendonly", "no")
 	}
 	for i, n := range nodes {
-		n.do("CLUSTER", "ADDSLOTSRANGE", i*16384/3, (i+1)*16384/3-1)
+		if i < masters {
+			n.do("CLUSTER", "ADDSLOTSRANGE", i*16384/masters, (i+1)*16384/masters-1)
+		}
 		n.do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
 	}
 	for _, n := range nodes[1:] {
 		host, port, _ := net.SplitHostPort(n.addr)
 		nodes[0].do("CLUSTER", "MEET", host, port)
 	}
-	for _, n := range nodes {
-		eventually(t, "the cluster is complete", func() bool {
-			info := n.do("CLUSTER", "INFO").(string)
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+	complete := func() {
+		t.Helper()
+		for _, n := range nodes {
+			eventually(t, "the cluster is complete", func() bool {
+				info := n.do("CLUSTER", "INFO").(string)
+				return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", len(nodes)))
+			})
+		}
+	}
+	complete()
+	for i, n := range nodes[masters:] {
+		n.do("CLUSTER", "REPLICATE", nodes[i%masters].do("CLUSTER", "MYID").(string))
+	}
+	for _, n := range nodes[masters:] {
+		eventually(t, "the replica has copied its master", func() bool {
+			return strings.Contains(n.do("INFO", "replication").(string), "master_link_status:up")
 		})
 	}
+	complete()
 	return nodes
 }
 

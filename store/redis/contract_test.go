@@ -15,7 +15,7 @@ func TestContractStandalone(t *testing.T) {
 }
 
 func TestContractCluster(t *testing.T) {
-	holdToContract(t, clusterConfig(startCluster(t)))
+	holdToContract(t, clusterConfig(startCluster(t, 3)))
 }
 
 // holdToContract runs the contract with a prefix for each test, which is as good

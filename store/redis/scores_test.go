@@ -47,7 +47,7 @@ func doOne(t testing.TB, s *Store, op store.Op) store.Standing {
 // backends runs a test over a server and over a cluster.
 func backends(t *testing.T, test func(t *testing.T, cfg Config)) {
 	t.Run("standalone", func(t *testing.T) { test(t, testConfig(startServer(t, "--appendonly", "no").addr)) })
-	t.Run("cluster", func(t *testing.T) { test(t, clusterConfig(startCluster(t))) })
+	t.Run("cluster", func(t *testing.T) { test(t, clusterConfig(startCluster(t, 0))) })
 }
 
 // TestParallelRecordsAreAllCounted has several hosts record at once, each report
