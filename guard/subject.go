@@ -50,6 +50,16 @@ var (
 	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")     // RFC 1122
 )
 
+// Subjects returns what the rules call the client and the network of an address:
+// prefixes of the address that stands for it.
+func (r *Rules) Subjects(a netip.Addr) (client, network netip.Prefix) {
+	return r.clientPrefix(clientAddr(a))
+}
+
+// AllowsClient tells whether the rules exempt a client from the client and network
+// tiers. The ledger's allowlist is not asked.
+func (r *Rules) AllowsClient(a netip.Addr) bool { return r.allowClients.Contains(clientAddr(a)) }
+
 // clientPrefix returns the client and the network of an address.
 func (r *Rules) clientPrefix(a netip.Addr) (client, network netip.Prefix) {
 	c, n := r.client6, r.network6

@@ -56,16 +56,24 @@ func (s *Subject) pull(member uint32) int {
 	return n
 }
 
-// distinct is the number of different members in the ring.
+// distinct is the number of different members in the ring. A full ring is read
+// at every look at an account under attack, so it is done in one pass: the
+// members are put into a table of twice as many slots, each at the first free
+// one from where its number leads.
 func (s *Subject) distinct() int {
+	const slots = 2 * (RingSize + 1)
+	var table [slots]uint32 // a member plus one; 0 is free
 	n := 0
 next:
-	for i, x := range s.Ring {
-		for _, y := range s.Ring[:i] {
-			if y.Member() == x.Member() {
+	for _, x := range s.Ring {
+		member := x.Member() + 1
+		slot := member * 2654435761 >> 25 // Knuth's multiplicative hashing: the upper 7 bits
+		for ; table[slot] != 0; slot = (slot + 1) % slots {
+			if table[slot] == member {
 				continue next
 			}
 		}
+		table[slot] = member
 		n++
 	}
 	return n

@@ -82,7 +82,7 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong command line, 78 wrong configurati
 	root.SetErr(stderr)
 	root.SetVersionTemplate("saslguard {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
-	root.AddCommand(newServe(stderr), newConfig(), newSetup(), newHealth(), newNotify())
+	root.AddCommand(newServe(stderr), newConfig(), newSetup(), newHealth(), newNotify(), newReplay())
 	return root
 }
 

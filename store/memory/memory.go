@@ -39,6 +39,10 @@ type Options struct {
 	// its positions are that one's, and only Mirror moves them; what is lifted is
 	// remembered, as are bans that ended before the shared one heard of them.
 	Shared bool
+	// Key is the key of a store without a file; the zero one is random. A key that
+	// stays the same makes the same operations have the same outcome to the unit,
+	// short hashes that collide included.
+	Key [16]byte
 	// Now is the store's clock; nil is time.Now. It decides what has lapsed,
 	// decayed and expired, never how often the store looks.
 	Now func() time.Time
@@ -59,6 +63,9 @@ type Options struct {
 func (o Options) filled() Options {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Key == ([16]byte{}) {
+		o.Key = newKey()
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -107,9 +114,10 @@ func Open(cfg Config, opts Options) (*Store, error) {
 		return nil, errors.Join(problems...)
 	}
 	s := &Store{
-		options: opts.filled(), key: newKey(), people: newPeople(cfg.Familiar), meters: newMeters(),
+		options: opts.filled(), people: newPeople(cfg.Familiar), meters: newMeters(),
 		done: make(chan struct{}), ended: make(chan struct{}),
 	}
+	s.key = s.options.Key
 	s.ledger, s.notes = newLedger(s, cfg), newNotes(s)
 	if err := s.openFile(cfg); err != nil {
 		return nil, err

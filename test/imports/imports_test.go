@@ -18,8 +18,8 @@ const module = "github.com/saslguard/saslguard/"
 // order lists the packages from the bottom up. A package may import those of
 // the lines above its own, never one of its own line or of a line below.
 var order = [][]string{
-	{"score"},
-	{"store"},
+	{"score", "test/loggen/traffic"},
+	{"store", "test/loggen"},
 	{"store/storetest"},
 	{"store/memory", "store/redis"},
 	{"store/failover"},
@@ -28,7 +28,7 @@ var order = [][]string{
 	{"admin/api"},
 	{"admin/client"},
 	{"maillog/logfile"},
-	{"policy", "dovecotpolicy", "admin", "notify"},
+	{"policy", "dovecotpolicy", "admin", "notify", "replay"},
 	{"configs"},
 	{"daemon"},
 	{"cmd/saslguard"},

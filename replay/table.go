@@ -1,0 +1,311 @@
+package replay
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// clockFormat is how a moment is written in a table; the year is in the head of the
+// report.
+const clockFormat = "Jan _2 15:04:05"
+
+// writer collects a report as text and keeps the first error.
+type writer struct {
+	w   io.Writer
+	err error
+}
+
+func (w *writer) printf(format string, args ...any) {
+	if w.err == nil {
+		_, w.err = fmt.Fprintf(w.w, format, args...)
+	}
+}
+
+// column is the head of a column; numbers are set to the right.
+type column struct {
+	head   string
+	number bool
+}
+
+// rows writes a table, indented below its title.
+func (w *writer) rows(title string, columns []column, rows []table.Row) {
+	w.printf("\n%s\n", title)
+	if len(rows) == 0 {
+		return
+	}
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	t.SetStyle(style)
+	head := make(table.Row, len(columns))
+	configs := make([]table.ColumnConfig, len(columns))
+	for i, c := range columns {
+		head[i] = c.head
+		configs[i] = table.ColumnConfig{Number: i + 1}
+		if c.number {
+			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
+		}
+	}
+	t.AppendHeader(head)
+	t.SetColumnConfigs(configs)
+	t.AppendRows(rows)
+	for line := range strings.Lines(t.Render() + "\n") {
+		w.printf("  %s\n", strings.TrimRight(line, " \n"))
+	}
+}
+
+// WriteTable writes the report for people.
+func (r *Report) WriteTable(out io.Writer) error {
+	w := &writer{w: out}
+	w.read(&r.Read)
+	if r.Differences != nil {
+		w.sideBySide(r)
+	}
+	for i := range r.Results {
+		w.result(&r.Results[i], len(r.Results) > 1)
+	}
+	if len(r.Notes) > 0 {
+		w.printf("\nWhat a log cannot tell\n")
+		for _, n := range r.Notes {
+			w.printf("  %s\n", n)
+		}
+	}
+	return w.err
+}
+
+// read says what was read.
+func (w *writer) read(r *Read) {
+	w.printf("Read %s of %s", counted(r.Lines, "line"), counted(len(r.Files), "file"))
+	if !r.First.IsZero() {
+		w.printf(", from %s to %s", r.First.Format("2006-01-02 15:04:05"), r.Last.Format("2006-01-02 15:04:05 -0700"))
+	}
+	w.printf("\n")
+	for _, f := range r.Files {
+		if f.Error != "" {
+			w.printf("  %s was not read to its end: %s\n", clipped(f.Name, 200), f.Error)
+		}
+	}
+	w.printf("  %-48s %12s\n", "lines of logins that were recognised", number(r.Recognised))
+	for _, p := range r.Programs {
+		if p.Recognised+p.Unknown > 0 {
+			w.printf("    %-46s %12s   %s\n", clipped(p.Name, 40), number(p.Recognised), p.told())
+		}
+	}
+	for _, s := range r.Silent {
+		w.printf("    %-46s %12s\n", "not counted: "+s.Why, number(s.Lines))
+	}
+	w.printf("  %-48s %12s\n", "lines about something else", number(r.Other))
+	if r.Malformed > 0 {
+		w.printf("  %-48s %12s\n", "lines that are no log lines", number(r.Malformed))
+	}
+	if r.Outside > 0 {
+		w.printf("  %-48s %12s\n", "attempts outside of --since and --until", number(r.Outside))
+	}
+	w.printf("  %-48s %12s\n", "lines like a failed login, NOT recognised", number(r.Unknown))
+	for _, s := range r.Samples {
+		w.printf("    %s:%d: %s\n", clipped(s.File, 60), s.Line, s.Text)
+	}
+	if r.Unknown > len(r.Samples) && len(r.Samples) > 0 {
+		w.printf("    and %s more; please report such lines, or see 'saslguard replay --explain'\n", number(r.Unknown-len(r.Samples)))
+	}
+}
+
+// told says what a program's lines tell of.
+func (p *Program) told() string {
+	s := fmt.Sprintf("failed %s, successful %s", number(p.Failures), number(p.Successes))
+	if p.Unknown > 0 {
+		s += fmt.Sprintf(", NOT recognised %s", number(p.Unknown))
+	}
+	return s
+}
+
+// result writes what one set of rules would have done.
+func (w *writer) result(r *Result, several bool) {
+	t := &r.Totals
+	if several {
+		w.printf("\n==== %s ====\n", r.Rules)
+	}
+	w.printf("\nWith %s (a score halves in %s; delayed from %g points, refused from %g, banned at %g for %s)\n",
+		r.Rules, r.Terms.HalfLife, r.Terms.Tarpit, r.Terms.Refuse, r.Terms.Ban, r.Terms.ban())
+	w.printf("  of %s, %s would have been verified, %s of them delayed; %s refused (%s)\n",
+		counted(t.Failures, "failed login"), number(t.FailuresVerified), number(t.FailuresDelayed), number(t.FailuresRefused), share(t.FailuresRefused, t.Failures))
+	w.printf("  of %s that failed, %s would have been delayed, %s refused, %s banned (%s)\n",
+		counted(t.Clients, "client"), number(t.ClientsDelayed), number(t.ClientsRefused), number(t.ClientsBanned), counted(t.Bans, "ban"))
+	w.printf("  of %s, %s would have been refused\n", counted(t.Successes, "successful login"), number(t.SuccessesRefused))
+	for _, s := range r.Said {
+		w.printf("  %s\n", s)
+	}
+	w.worst(r)
+	w.attacked(r)
+	w.distributed(r)
+	w.falseAlarms(r)
+	w.events(r)
+}
+
+func (t Terms) ban() string {
+	if t.FirstBan == t.MaxBan {
+		return t.FirstBan
+	}
+	return t.FirstBan + " to " + t.MaxBan
+}
+
+// shown is the part of a title that says how much of a list is shown.
+func shown(n, of, dropped int) string {
+	s := ""
+	switch {
+	case of == 0:
+		return ": none"
+	case n < of:
+		s = fmt.Sprintf(" (%s of %s; --top 0 shows all)", number(n), number(of))
+	default:
+		s = fmt.Sprintf(" (%s)", number(of))
+	}
+	if dropped > 0 {
+		s += fmt.Sprintf(", without the %s with the fewest failures, which there was no room for", number(dropped))
+	}
+	return s
+}
+
+func (w *writer) worst(r *Result) {
+	rows := make([]table.Row, len(r.Clients))
+	for i, c := range r.Clients {
+		ban := after(c.BannedFrom, c.First)
+		if c.Bans > 1 {
+			ban += fmt.Sprintf(" (%d times)", c.Bans)
+		}
+		rows[i] = table.Row{
+			c.Client, number(c.Failures), number(c.Verified), number(c.Refused), number(c.Accounts), number(c.Successes),
+			c.First.Format(clockFormat), c.Last.Format(clockFormat),
+			after(c.DelayedFrom, c.First), after(c.RefusedFrom, c.First), ban,
+		}
+	}
+	w.rows("Worst clients"+shown(len(rows), r.Listed.Clients, r.Dropped.Clients), []column{
+		{"client", false}, {"failures", true}, {"verified", true}, {"refused", true}, {"accounts", true}, {"logins", true},
+		{"first", false}, {"last", false}, {"delayed from", false}, {"refused from", false}, {"banned from", false},
+	}, rows)
+}
+
+func (w *writer) attacked(r *Result) {
+	rows := make([]table.Row, len(r.Accounts))
+	for i, a := range r.Accounts {
+		rows[i] = table.Row{
+			clipped(a.Account, 48), number(a.Failures), number(a.Verified), number(a.Clients), number(a.Successes),
+			a.First.Format(clockFormat), a.Last.Format(clockFormat),
+		}
+	}
+	w.rows("Most attacked accounts"+shown(len(rows), r.Listed.Accounts, r.Dropped.Accounts), []column{
+		{"account", false}, {"failures", true}, {"verified", true}, {"clients", true}, {"logins", true}, {"first", false}, {"last", false},
+	}, rows)
+}
+
+func (w *writer) distributed(r *Result) {
+	rows := make([]table.Row, len(r.Distributed))
+	for i, a := range r.Distributed {
+		what := "account " + clipped(a.Account, 48)
+		if a.Network != "" {
+			what = "network " + a.Network
+		}
+		rows[i] = table.Row{
+			what, number(a.Failures), number(a.Clients), a.First.Format(clockFormat), a.Last.Format(clockFormat),
+			after(a.From, a.First), number(a.Delayed), number(a.Refused),
+		}
+	}
+	w.rows("Distributed attacks"+shown(len(rows), r.Listed.Distributed, 0), []column{
+		{"on or from", false}, {"failures", true}, {"clients", true}, {"first", false}, {"last", false},
+		{"noticed", false}, {"delayed", true}, {"refused", true},
+	}, rows)
+}
+
+func (w *writer) falseAlarms(r *Result) {
+	rows := make([]table.Row, len(r.FalseAlarms))
+	for i, f := range r.FalseAlarms {
+		since := f.RefusedFrom
+		if since.IsZero() || !f.BannedFrom.IsZero() && f.BannedFrom.Before(since) {
+			since = f.BannedFrom
+		}
+		rows[i] = table.Row{
+			f.Client, number(f.Failures), since.Format(clockFormat), stamp(f.BannedFrom), number(f.KeptOut), number(f.Later),
+			f.LoginAt.Format(clockFormat), clipped(f.LoginAs, 48),
+		}
+	}
+	w.rows("False alarms, or guessers who found a password"+shown(len(rows), r.Listed.FalseAlarms, 0), []column{
+		{"client", false}, {"failures", true}, {"refused from", false}, {"banned from", false},
+		{"logins refused", true}, {"logins later", true}, {"first login", false}, {"as", false},
+	}, rows)
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Format(clockFormat)
+}
+
+// events writes the timeline of who is in focus.
+func (w *writer) events(r *Result) {
+	if r.Events == nil {
+		return
+	}
+	rows := make([]table.Row, len(r.Events))
+	for i, e := range r.Events {
+		action := e.Action
+		switch {
+		case e.Banned:
+			action += ", ban"
+		case e.Delay > 0:
+			action += fmt.Sprintf(" %gs", e.Delay)
+		}
+		rows[i] = table.Row{e.At.Format(clockFormat), number(e.Attempts), e.Client, clipped(e.Account, 48), e.Outcome, action, e.Reason}
+	}
+	title := "What happened"
+	if r.EventsLeft > 0 {
+		title += fmt.Sprintf(" (without the last %s)", counted(r.EventsLeft, "attempt"))
+	}
+	w.rows(title, []column{
+		{"when", false}, {"attempts", true}, {"client", false}, {"account", false}, {"log says", false}, {"verdict", false}, {"why", false},
+	}, rows)
+}
+
+// sideBySide compares two sets of rules.
+func (w *writer) sideBySide(r *Report) {
+	a, b := &r.Results[0], &r.Results[1]
+	row := func(what string, of func(*Result) int) table.Row {
+		return table.Row{what, number(of(a)), number(of(b))}
+	}
+	w.rows("Side by side", []column{{"", false}, {a.Rules, true}, {b.Rules, true}}, []table.Row{
+		row("failed logins verified", func(r *Result) int { return r.Totals.FailuresVerified }),
+		row("failed logins delayed", func(r *Result) int { return r.Totals.FailuresDelayed }),
+		row("failed logins refused", func(r *Result) int { return r.Totals.FailuresRefused }),
+		row("clients delayed", func(r *Result) int { return r.Totals.ClientsDelayed }),
+		row("clients refused", func(r *Result) int { return r.Totals.ClientsRefused }),
+		row("clients banned", func(r *Result) int { return r.Totals.ClientsBanned }),
+		row("bans", func(r *Result) int { return r.Totals.Bans }),
+		row("distributed attacks", func(r *Result) int { return r.Listed.Distributed }),
+		row("false alarms", func(r *Result) int { return r.Listed.FalseAlarms }),
+		row("successful logins refused", func(r *Result) int { return r.Totals.SuccessesRefused }),
+	})
+	d := r.Differences
+	rows := make([]table.Row, len(d.Clients))
+	for i, c := range d.Clients {
+		rows[i] = table.Row{c.Client, number(c.Failures), c.First, c.Second}
+	}
+	w.rows("Clients treated differently"+shown(len(rows), d.Listed, 0), []column{
+		{"client", false}, {"failures", true}, {a.Rules, false}, {b.Rules, false},
+	}, rows)
+}
+
+// WriteRaw writes the clients that would have been banned under the first set of
+// rules, one a line.
+func (r *Report) WriteRaw(out io.Writer) error {
+	w := &writer{w: out}
+	for _, p := range r.Results[0].banned {
+		w.printf("%s\n", clientName(p))
+	}
+	return w.err
+}
