@@ -21,6 +21,7 @@ import (
 	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/maillog/follow"
 	"github.com/saslguard/saslguard/notify"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store/memory"
@@ -38,6 +39,7 @@ type Config struct {
 	Rules   guard.Config         `mapstructure:"rules"`
 	Postfix policy.Config        `mapstructure:"postfix"`
 	Dovecot dovecotpolicy.Config `mapstructure:"dovecot"`
+	Maillog follow.Config        `mapstructure:"maillog"`
 	Store   memory.Config        `mapstructure:"store"`
 	Redis   redis.Config         `mapstructure:"redis"`
 	Admin   admin.Config         `mapstructure:"admin"`
@@ -82,6 +84,7 @@ func (c *Config) parts() []keyedPart {
 		{"rules", &c.Rules},
 		{"postfix", &c.Postfix},
 		{"dovecot", &c.Dovecot},
+		{"maillog", &c.Maillog},
 		{"store", &c.Store},
 		{"redis", &c.Redis},
 		{"admin", &c.Admin},

@@ -27,6 +27,7 @@ import (
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/listen"
+	"github.com/saslguard/saslguard/maillog/follow"
 	"github.com/saslguard/saslguard/notify"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store"
@@ -61,6 +62,7 @@ type Daemon struct {
 	guard   *guard.Guard
 	postfix *policy.Server
 	dovecot *dovecotpolicy.Server
+	logs    *follow.Follower
 	admin   *admin.Server
 	control *admin.Control
 	agent   agentBoard // the firewall agent of this host
@@ -97,6 +99,9 @@ func New(c *configs.Config, o Options) (d *Daemon, err error) {
 		return d, err
 	}
 	if err = d.makeFaces(); err != nil {
+		return d, err
+	}
+	if err = d.makeFollower(); err != nil {
 		return d, err
 	}
 	return d, d.measure()
@@ -236,6 +241,18 @@ func (d *Daemon) makeFaces() (err error) {
 	return err
 }
 
+// makeFollower makes what reads mail logs; without any it has nothing to do.
+func (d *Daemon) makeFollower() (err error) {
+	dir := ""
+	if d.state != "" {
+		dir = filepath.Dir(d.state)
+	}
+	d.logs, err = follow.New(d.config.Maillog, follow.Options{
+		Judge: d.guard, Directory: dir, Key: d.store.Key(), Logger: d.log.Named("maillog"), Registerer: d.metrics,
+	})
+	return err
+}
+
 // measure registers what belongs to no part.
 func (d *Daemon) measure() error {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -293,6 +310,9 @@ func (d *Daemon) health() admin.Health {
 	h.Parts = []admin.Part{bans, part("store", d.local.Health)}
 	if d.shared != nil {
 		h.Parts = append(h.Parts, part("redis", d.shared.Health))
+	}
+	if d.logs.Enabled() {
+		h.Parts = append(h.Parts, part("maillog", d.logs.Health))
 	}
 	return h
 }

@@ -43,6 +43,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	parts.Go(func() error { return d.postfix.Serve(dead, d.sockets.postfix) })
 	parts.Go(func() error { return d.dovecot.Serve(dead, d.sockets.dovecot) })
+	stopLogs := start(d.logs.Run)
 	for _, l := range d.sockets.admin {
 		parts.Go(func() error { return d.admin.Serve(l) })
 	}
@@ -65,16 +66,19 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	watchdog()
 	d.notify(systemd.SdNotifyStopping)
-	return errors.Join(err, d.stop(parts, stopGuard, guardDone))
+	return errors.Join(err, d.stop(parts, stopLogs, stopGuard, guardDone))
 }
 
 // stop ends the parts in reverse order of their start.
-func (d *Daemon) stop(parts *errgroup.Group, stopGuard func(), guardDone <-chan error) error {
+func (d *Daemon) stop(parts *errgroup.Group, stopLogs func(context.Context) error, stopGuard func(), guardDone <-chan error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.StopTimeout)
 	defer cancel()
 	var faces errgroup.Group
 	faces.Go(func() error { return d.postfix.Shutdown(ctx) })
 	faces.Go(func() error { return d.dovecot.Shutdown(ctx) })
+	if late := stopLogs(ctx); late != nil {
+		d.log.Warn("the places in the mail logs are not those of now; a few lines will be read again", zap.Error(late))
+	}
 	if late := faces.Wait(); late != nil {
 		d.log.Warn("connections were closed that were not answered in time", zap.Error(late))
 	}
@@ -94,6 +98,23 @@ func (d *Daemon) stop(parts *errgroup.Group, stopGuard func(), guardDone <-chan 
 		d.log.Info("stopped")
 	}
 	return err
+}
+
+// start runs a part that ends only when it is told to; stop waits for that as long
+// as its ctx lasts.
+func start(run func(context.Context) error) (stop func(ctx context.Context) error) {
+	running, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(running) }()
+	return func(ctx context.Context) error {
+		cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // greet says what runs, for whom, and what it does.
@@ -156,6 +177,9 @@ func (d *Daemon) Reload(c *configs.Config) (restart []string, err error) {
 		return nil, err
 	}
 	if err := d.postfix.Reload(c.Postfix); err != nil {
+		return nil, err
+	}
+	if err := d.logs.Reload(c.Maillog); err != nil {
 		return nil, err
 	}
 	d.level.SetLevel(level)

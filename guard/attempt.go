@@ -26,6 +26,7 @@ type Attempt struct {
 	Delayed     bool          // it was delayed when it was asked about before; once is enough
 	Outcome     score.Outcome // Unknown: a question
 	Count       int           // attempts that a report stands for; below 1 is 1
+	ID          uint64        // names the attempt: one that comes twice under it counts once; 0: it comes once
 }
 
 // Face is where an attempt came from.

@@ -141,9 +141,12 @@ func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Ru
 // op is the store's operation for an attempt, without its verb.
 func (g *Guard) op(a *Attempt, who *identity, r *Rules) store.Op {
 	op := store.Op{
-		ID: g.random(), At: a.At, Account: who.account, AccountExempt: who.exemptAccount,
+		ID: a.ID, At: a.At, Account: who.account, AccountExempt: who.exemptAccount,
 		Token: who.token, Secret: who.secret, Guess: who.guess, Outcome: a.Outcome, Count: a.Count, Rules: &r.score,
 		LapseCounts: g.reported.Load(),
+	}
+	if op.ID == 0 {
+		op.ID = g.random()
 	}
 	if !who.exemptClient {
 		op.Client, op.Network = who.client, who.network

@@ -70,11 +70,12 @@ type Guard struct {
 	banners banners
 	metrics *metrics
 
-	queue    chan Attempt
-	enforced chan struct{}        // holds a token when enforcing has begun
-	probe    chan chan<- struct{} // asks the worker whether it lives
-	reported atomic.Bool          // a report has come: places without one mean something
-	batches  batchPool
+	queue     chan Attempt
+	enforced  chan struct{}        // holds a token when enforcing has begun
+	probe     chan chan<- struct{} // asks the worker whether it lives
+	reporting reporting
+	reported  atomic.Bool // a report has come: places without one mean something
+	batches   batchPool
 }
 
 // queueSize bounds the reports that wait to be counted.

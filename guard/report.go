@@ -16,8 +16,11 @@ const (
 // Report takes note of an attempt's outcome. It never blocks: false means that
 // the queue is full and the report was dropped, and counted as dropped.
 func (g *Guard) Report(a Attempt) bool {
-	if a.Face == Dovecot && !g.reported.Load() {
-		g.reported.Store(true)
+	if a.Face == Dovecot {
+		if !g.reported.Load() {
+			g.reported.Store(true)
+		}
+		g.reporting.note(a.Service, g.now())
 	}
 	select {
 	case g.queue <- a:

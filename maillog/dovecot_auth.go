@@ -21,9 +21,6 @@ func (p *Parser) dovecotAuth(rest string) (Class, string) {
 	if debug {
 		return Other, ""
 	}
-	if database, after, ok := strings.Cut(rest, "(?,"); ok && all(database, "-_") {
-		return p.dovecotNobody(after)
-	}
 	at := strings.LastIndex(rest, "): ")
 	if at < 0 {
 		return p.unknown(rest)
@@ -57,28 +54,6 @@ func (p *Parser) dovecotPassword(rest string) (Class, string) {
 		return Login, whyAmbiguous
 	}
 	return p.dovecotDatabase(before, outcome, why)
-}
-
-// dovecotNobody reads "address,<session>): Username character disallowed by
-// auth_username_chars: 0x2c (username: login)", of a login that Dovecot does not
-// even look for. The login is behind everything else.
-func (p *Parser) dovecotNobody(m string) (Class, string) {
-	who, m, ok := strings.Cut(m, "): ")
-	m, disallowed := strings.CutPrefix(m, "Username character disallowed by auth_username_chars: ")
-	if !ok || !disallowed {
-		return Other, ""
-	}
-	if p.counted != DovecotAuth {
-		return Login, whyElsewhere
-	}
-	text, _, _ := strings.Cut(who, ",")
-	client, ok := address(text)
-	if !ok {
-		return Login, whyNoAddress
-	}
-	_, login, _ := strings.Cut(m, " (username: ")
-	p.found(client, strings.TrimSuffix(login, ")"), "", score.Failure, 1)
-	return Login, ""
 }
 
 // dovecotDatabase reads "database(login,address,<session>" and yields the attempt.

@@ -24,13 +24,15 @@ func postfixProgram(name string) program {
 	for rest != "" {
 		var part string
 		part, rest, _ = strings.Cut(rest, "/")
-		switch {
-		case part == "smtpd" && rest == "":
-			return smtpd
-		case part == "smtps", part == "submissions":
-			smtpd.service = "submissions"
-		case strings.HasPrefix(part, "submission"):
+		switch part {
+		case "smtpd":
+			if rest == "" {
+				return smtpd
+			}
+		case "submission":
 			smtpd.service = "submission"
+		case "smtps", "submissions":
+			smtpd.service = "submissions"
 		}
 	}
 	return program{kind: "postfix"}
@@ -96,14 +98,6 @@ func (p *Parser) postfixWarning(m string) (Class, string) {
 	}
 	reason, login, _ := strings.Cut(rest, ", sasl_username=")
 	outcome, why := postfixReason(strings.TrimPrefix(strings.TrimPrefix(reason, ":"), " "))
-	if login == "(unavailable)" {
-		if login = ""; strings.HasSuffix(reason, "(reason unavailable)") {
-			why = whyBackend // Dovecot names the login of every password it has verified
-		}
-	}
-	if why == "" && p.counted == DovecotAuth && !strings.HasPrefix(reason, ": authentication failure") && outcome != score.UnknownAccount {
-		why = whyElsewhere // not Cyrus SASL's words: Dovecot has verified it, and tells
-	}
 	if why != "" {
 		return Login, why
 	}

@@ -28,7 +28,7 @@ var order = [][]string{
 	{"admin/api"},
 	{"admin/client"},
 	{"maillog/logfile"},
-	{"policy", "dovecotpolicy", "admin", "notify", "replay"},
+	{"policy", "dovecotpolicy", "maillog/follow", "admin", "notify", "replay"},
 	{"configs"},
 	{"daemon"},
 	{"cmd/saslguard"},
