@@ -20,6 +20,7 @@ import (
 
 	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/dovecotpolicy"
+	"github.com/saslguard/saslguard/enrich"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/maillog/follow"
 	"github.com/saslguard/saslguard/notify"
@@ -44,6 +45,7 @@ type Config struct {
 	Redis   redis.Config         `mapstructure:"redis"`
 	Admin   admin.Config         `mapstructure:"admin"`
 	Notify  notify.Config        `mapstructure:"notify"`
+	Enrich  enrich.Config        `mapstructure:"enrich"`
 
 	places   places   // where the values that are not defaults came from
 	warnings Problems // see Warnings
@@ -89,6 +91,7 @@ func (c *Config) parts() []keyedPart {
 		{"redis", &c.Redis},
 		{"admin", &c.Admin},
 		{"notify", &c.Notify},
+		{"enrich", &c.Enrich},
 	}
 }
 

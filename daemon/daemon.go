@@ -25,6 +25,7 @@ import (
 	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/configs"
 	"github.com/saslguard/saslguard/dovecotpolicy"
+	"github.com/saslguard/saslguard/enrich"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/listen"
 	"github.com/saslguard/saslguard/maillog/follow"
@@ -68,6 +69,7 @@ type Daemon struct {
 	agent   agentBoard // the firewall agent of this host
 	metrics *prometheus.Registry
 
+	enricher  *enrich.Enricher
 	notifier  *notify.Notifier
 	observers []func(guard.Event) // told what the guard does
 }

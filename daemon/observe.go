@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/saslguard/saslguard/admin"
+	"github.com/saslguard/saslguard/enrich"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/notify"
 )
@@ -17,9 +18,14 @@ func (d *Daemon) observe(e guard.Event) {
 	}
 }
 
+// makeNotifier makes what tells people, and what tells it where addresses are from.
 func (d *Daemon) makeNotifier() (err error) {
+	d.enricher, err = enrich.New(d.config.Enrich, enrich.Options{Logger: d.log.Named("enrich"), Registerer: d.metrics})
+	if err != nil {
+		return err
+	}
 	d.notifier, err = notify.New(d.config.Notify, notify.Options{
-		Host: d.host(), Logger: d.log.Named("notify"), Registerer: d.metrics,
+		Host: d.host(), Logger: d.log.Named("notify"), Registerer: d.metrics, Describe: d.enricher.Describe,
 	})
 	if err == nil {
 		d.observers = append(d.observers, d.notifier.Observe)

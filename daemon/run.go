@@ -30,6 +30,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var beating sync.WaitGroup
 	beating.Go(func() { d.beat(guardCtx) })
 	beating.Go(func() { d.notifier.Run(guardCtx) })
+	beating.Go(func() { d.enricher.Run(guardCtx) })
 	beating.Go(func() { d.watchStores(guardCtx) })
 	defer beating.Wait() // they end with guardCtx; Redis and receivers may take their timeouts
 	defer stopGuard()
@@ -183,6 +184,7 @@ func (d *Daemon) Reload(c *configs.Config) (restart []string, err error) {
 		return nil, err
 	}
 	d.level.SetLevel(level)
+	d.enricher.Reload(c.Enrich)
 	d.guard.Reload(rules)
 	return needRestart(d.config, c), nil
 }

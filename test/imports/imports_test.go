@@ -23,7 +23,7 @@ var order = [][]string{
 	{"store/storetest"},
 	{"store/memory", "store/redis"},
 	{"store/failover"},
-	{"guard", "listen"},
+	{"guard", "listen", "enrich"},
 	{"maillog"},
 	{"admin/api"},
 	{"admin/client"},
