@@ -21,6 +21,12 @@ func (p *Parser) dovecotAuth(rest string) (Class, string) {
 	if debug {
 		return Other, ""
 	}
+	if database, after, ok := strings.Cut(rest, "(?,"); ok && all(database, "-_") {
+		return p.dovecotNobody(after)
+	}
+	if strings.Contains(rest, "given password: ") {
+		return p.dovecotPassword(rest)
+	}
 	at := strings.LastIndex(rest, "): ")
 	if at < 0 {
 		return p.unknown(rest)
@@ -31,7 +37,7 @@ func (p *Parser) dovecotAuth(rest string) (Class, string) {
 	}
 	outcome, why, known := dovecotVerdict(verdict)
 	if !known {
-		return p.dovecotPassword(rest)
+		return p.unknown(verdict)
 	}
 	return p.dovecotDatabase(rest[:at], outcome, why)
 }
@@ -47,13 +53,32 @@ func (p *Parser) dovecotPassword(rest string) (Class, string) {
 	}
 	verdict, password, ok := strings.Cut(verdict, " (")
 	outcome, why, known := dovecotVerdict(verdict)
-	if !ok || !known || !strings.HasSuffix(password, ")") || !strings.Contains(password, "given password: ") {
-		return p.unknown(after[strings.LastIndex(after, ": ")+1:])
-	}
-	if strings.Contains(after, "): ") {
+	if !ok || !known || !strings.HasSuffix(password, ")") || !strings.Contains(password, "given password: ") || strings.Contains(after, "): ") {
 		return Login, whyAmbiguous
 	}
 	return p.dovecotDatabase(before, outcome, why)
+}
+
+// dovecotNobody reads "address,<session>): Username character disallowed by
+// auth_username_chars: 0x2c (username: login)", of a login that Dovecot does not
+// even look for. The login is behind everything else.
+func (p *Parser) dovecotNobody(m string) (Class, string) {
+	who, m, ok := strings.Cut(m, "): ")
+	m, disallowed := strings.CutPrefix(m, "Username character disallowed by auth_username_chars: ")
+	if !ok || !disallowed {
+		return Other, ""
+	}
+	if p.counted != DovecotAuth {
+		return Login, whyElsewhere
+	}
+	text, _, _ := strings.Cut(who, ",")
+	client, ok := address(text)
+	if !ok {
+		return Login, whyNoAddress
+	}
+	_, login, _ := strings.Cut(m, " (username: ")
+	p.found(client, strings.TrimSuffix(login, ")"), "", score.Failure, 1)
+	return Login, ""
 }
 
 // dovecotDatabase reads "database(login,address,<session>" and yields the attempt.
@@ -145,11 +170,14 @@ func dovecotVerdict(m string) (outcome score.Outcome, why string, known bool) {
 		return 0, whyRefused, true
 	}
 	if m, ok := strings.CutPrefix(m, "pam_authenticate() failed: "); ok {
-		switch {
-		case strings.HasPrefix(m, "Authentication failure"), strings.HasPrefix(m, "Permission denied"):
+		switch m {
+		case "Authentication failure", "Authentication failure (password mismatch?)", "Authentication failure (Password mismatch?)", "Permission denied":
 			return score.Failure, "", true
-		case strings.HasPrefix(m, "User not known"):
-			return score.UnknownAccount, "", true
+		}
+		if rest, ok := strings.CutPrefix(m, "User not known to the underlying authentication module"); ok {
+			rest, _ = strings.CutPrefix(rest, ": ")
+			_, rest, _ = number(rest)
+			return score.UnknownAccount, "", rest == "" || rest == " Time(s)"
 		}
 		return 0, whyBackend, true
 	}

@@ -12,8 +12,9 @@ import (
 //	login authenticator failed for mx.example (helo) [192.0.2.7]:4711 I=[192.0.2.1]:587: 535 Incorrect authentication data (set_id=alice)
 //	1rKxyz-000abc-1X <= alice@example.org H=mx.example (helo) [192.0.2.7]:4711 P=esmtpsa X=… A=plain:alice S=…
 //
-// The HELO name is the client's own word, so it must be one without brackets, or an
-// address literal and nothing else, for what follows it to be the address.
+// The HELO name is the client's own word, and Exim can be told to accept any. So it
+// must be one without brackets, or an address literal and nothing else, and the
+// end of another must not follow, for what is behind it to be the address.
 func (p *Parser) exim(m string) (Class, string) {
 	if at, rest, ok := p.stamps.iso(m); ok && strings.HasPrefix(rest, " ") { // it writes the time also to syslog
 		p.line.At, m = at, rest[1:]
@@ -87,7 +88,7 @@ func eximHost(m string) (client netip.Addr, rest string, ok bool) {
 		m = m[end+2:]
 	}
 	client, rest, ok = bracketed(m)
-	return client, skipPort(rest), ok
+	return client, skipPort(rest), ok && !strings.Contains(rest, ") [")
 }
 
 // eximSuccess reads the arrival of a message, which tells of a login where its

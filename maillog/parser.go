@@ -41,7 +41,7 @@ type DovecotLines uint8
 // The kinds.
 const (
 	DovecotLogin DovecotLines = iota // of imap-login and the like, at the end of a connection; always there
-	DovecotAuth                      // of auth, for each password, if auth_verbose is on
+	DovecotAuth                      // of auth, for each password, if auth_verbose is on; also those that Postfix has asked for
 	DovecotPAM                       // of pam_unix, where no other is logged
 )
 

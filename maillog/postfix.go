@@ -1,6 +1,7 @@
 package maillog
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/saslguard/saslguard/score"
@@ -24,15 +25,13 @@ func postfixProgram(name string) program {
 	for rest != "" {
 		var part string
 		part, rest, _ = strings.Cut(rest, "/")
-		switch part {
-		case "smtpd":
-			if rest == "" {
-				return smtpd
-			}
-		case "submission":
-			smtpd.service = "submission"
-		case "smtps", "submissions":
+		switch {
+		case part == "smtpd" && rest == "":
+			return smtpd
+		case part == "smtps", part == "submissions":
 			smtpd.service = "submissions"
+		case strings.HasPrefix(part, "submission"):
+			smtpd.service = "submission"
 		}
 	}
 	return program{kind: "postfix"}
@@ -74,8 +73,8 @@ func (p *Parser) postfixWarning(m string) (Class, string) {
 	if strings.HasPrefix(m, "SASL ") { // of the library, for all clients
 		return Login, whyNoAddress
 	}
-	client, rest, ok := hostAddress(m)
-	if !ok || strings.IndexByte(m, '[') > strings.IndexByte(m+" ", ' ') {
+	client, rest, ok := postfixHost(m)
+	if !ok {
 		return p.postfixOther(m)
 	}
 	rest, ok = strings.CutPrefix(skipPort(rest), ": SASL ")
@@ -98,11 +97,28 @@ func (p *Parser) postfixWarning(m string) (Class, string) {
 	}
 	reason, login, _ := strings.Cut(rest, ", sasl_username=")
 	outcome, why := postfixReason(strings.TrimPrefix(strings.TrimPrefix(reason, ":"), " "))
+	if login == "(unavailable)" {
+		if login = ""; strings.HasSuffix(reason, "(reason unavailable)") {
+			why = whyBackend // Dovecot names the login of every password it has verified
+		}
+	}
+	if why == "" && p.counted == DovecotAuth && !strings.HasPrefix(reason, ": authentication failure") && outcome != score.UnknownAccount {
+		why = whyElsewhere // not Cyrus SASL's words: Dovecot has verified it, and tells
+	}
 	if why != "" {
 		return Login, why
 	}
 	p.found(client, login, mech, outcome, 1)
 	return Login, ""
+}
+
+// postfixHost splits "host[address]rest", where no blank is in between.
+func postfixHost(m string) (client netip.Addr, rest string, ok bool) {
+	i := strings.IndexAny(m, "[ ")
+	if i <= 0 || m[i] == ' ' {
+		return client, m, false
+	}
+	return bracketed(m[i:])
 }
 
 // postfixReason tells by the reason whether a password was wrong. It is Dovecot's
@@ -146,8 +162,8 @@ func (p *Parser) postfixOther(m string) (Class, string) {
 // postfixClient reads "host[address]:port, sasl_method=PLAIN, sasl_username=login",
 // which begins the way of a message and tells of a login that succeeded.
 func (p *Parser) postfixClient(m string) (Class, string) {
-	client, rest, ok := hostAddress(m)
-	if !ok || strings.IndexByte(m, ' ') >= 0 && strings.IndexByte(m, ' ') < strings.IndexByte(m, '[') {
+	client, rest, ok := postfixHost(m)
+	if !ok {
 		return Other, ""
 	}
 	rest, ok = strings.CutPrefix(skipPort(rest), ", sasl_method=")

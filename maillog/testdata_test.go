@@ -58,7 +58,7 @@ type testLog struct {
 	parser   *Parser
 }
 
-func openLog(t *testing.T, file string) *testLog {
+func openLog(t testing.TB, file string) *testLog {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -91,7 +91,7 @@ func openLog(t *testing.T, file string) *testLog {
 	return l
 }
 
-func (l *testLog) directive(t *testing.T, file string, d []string) {
+func (l *testLog) directive(t testing.TB, file string, d []string) {
 	t.Helper()
 	var err error
 	switch d[0] {
