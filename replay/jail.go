@@ -39,14 +39,14 @@ func (j Jail) halfLife() time.Duration {
 // Check returns what is wrong with a jail's values, naming the flag and what is
 // allowed.
 func (j Jail) Check() error {
-	low, high := minHalfLife*10/7+time.Second, maxHalfLife*10/7
+	low, high := (minHalfLife*10/7 + time.Second).Truncate(time.Second), maxHalfLife*10/7
 	switch {
 	case j.MaxRetry < 1 || j.MaxRetry > maxRetries:
 		return fmt.Errorf("--maxretry %d is out of range; allowed is 1 to %d", j.MaxRetry, maxRetries)
 	case j.halfLife() < minHalfLife || j.halfLife() > maxHalfLife:
-		return fmt.Errorf("--findtime %s is out of range; allowed is %s to %s", j.FindTime, low.Round(time.Second), high.Round(time.Hour))
+		return fmt.Errorf("--findtime %s is out of range; allowed is %s to %s", short(j.FindTime), short(low), short(high))
 	case j.BanTime < minBan || j.BanTime > LongestBan:
-		return fmt.Errorf("--bantime %s is out of range; allowed is 1m to 366d", j.BanTime)
+		return fmt.Errorf("--bantime %s is out of range; allowed is 1m to 366d", short(j.BanTime))
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (j Jail) Rules(c guard.Config) guard.Config {
 	// nothing that fail2ban would do.
 	c.Client.Ban = max(float64(j.MaxRetry)-0.5, 1.05)
 	c.Client.Refuse = c.Client.Ban - 0.05
-	c.Client.Tarpit = c.Client.Refuse * 0.3
+	c.Client.Tarpit = c.Client.Refuse - 0.05
 	c.Network.Tarpit, c.Network.Refuse, c.Network.Ban = 0, 0, 0
 	c.Account.Tarpit, c.Account.Refuse = 0, 0
 	c.TrapAccounts = nil

@@ -26,11 +26,26 @@ func (w *writer) printf(format string, args ...any) {
 	}
 }
 
-// column is the head of a column; numbers are set to the right.
+// paragraph writes a text in lines that are no longer than a screen is wide.
+func (w *writer) paragraph(s string) {
+	for i, line := range strings.Split(text.WrapSoft(s, 100), "\n") {
+		indent := "    "
+		if i == 0 {
+			indent = "  "
+		}
+		w.printf("%s%s\n", indent, strings.TrimRight(line, " "))
+	}
+}
+
+// column is the head of a column.
 type column struct {
 	head   string
-	number bool
+	number bool // set to the right
+	name   bool // the head is a name, and stays as it is
 }
+
+func left(head string) column  { return column{head: head} }
+func right(head string) column { return column{head: head, number: true} }
 
 // rows writes a table, indented below its title.
 func (w *writer) rows(title string, columns []column, rows []table.Row) {
@@ -42,11 +57,15 @@ func (w *writer) rows(title string, columns []column, rows []table.Row) {
 	style := table.StyleDefault
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Format.Header = text.FormatDefault
 	t.SetStyle(style)
 	head := make(table.Row, len(columns))
 	configs := make([]table.ColumnConfig, len(columns))
 	for i, c := range columns {
-		head[i] = c.head
+		head[i] = strings.ToUpper(c.head)
+		if c.name {
+			head[i] = c.head
+		}
 		configs[i] = table.ColumnConfig{Number: i + 1}
 		if c.number {
 			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
@@ -73,7 +92,7 @@ func (r *Report) WriteTable(out io.Writer) error {
 	if len(r.Notes) > 0 {
 		w.printf("\nWhat a log cannot tell\n")
 		for _, n := range r.Notes {
-			w.printf("  %s\n", n)
+			w.paragraph(n)
 		}
 	}
 	return w.err
@@ -91,23 +110,23 @@ func (w *writer) read(r *Read) {
 			w.printf("  %s was not read to its end: %s\n", clipped(f.Name, 200), f.Error)
 		}
 	}
-	w.printf("  %-48s %12s\n", "lines of logins that were recognised", number(r.Recognised))
+	w.printf("  %-58s %9s\n", "lines of logins that were recognised", number(r.Recognised))
 	for _, p := range r.Programs {
 		if p.Recognised+p.Unknown > 0 {
-			w.printf("    %-46s %12s   %s\n", clipped(p.Name, 40), number(p.Recognised), p.told())
+			w.printf("    %-56s %9s   %s\n", clipped(p.Name, 40), number(p.Recognised), p.told())
 		}
 	}
 	for _, s := range r.Silent {
-		w.printf("    %-46s %12s\n", "not counted: "+s.Why, number(s.Lines))
+		w.printf("    %-56s %9s\n", "not counted: "+s.Why, number(s.Lines))
 	}
-	w.printf("  %-48s %12s\n", "lines about something else", number(r.Other))
+	w.printf("  %-58s %9s\n", "lines about something else", number(r.Other))
 	if r.Malformed > 0 {
-		w.printf("  %-48s %12s\n", "lines that are no log lines", number(r.Malformed))
+		w.printf("  %-58s %9s\n", "lines that are no log lines", number(r.Malformed))
 	}
 	if r.Outside > 0 {
-		w.printf("  %-48s %12s\n", "attempts outside of --since and --until", number(r.Outside))
+		w.printf("  %-58s %9s\n", "attempts outside of --since and --until", number(r.Outside))
 	}
-	w.printf("  %-48s %12s\n", "lines like a failed login, NOT recognised", number(r.Unknown))
+	w.printf("  %-58s %9s\n", "lines like a failed login, NOT recognised", number(r.Unknown))
 	for _, s := range r.Samples {
 		w.printf("    %s:%d: %s\n", clipped(s.File, 60), s.Line, s.Text)
 	}
@@ -139,7 +158,7 @@ func (w *writer) result(r *Result, several bool) {
 		counted(t.Clients, "client"), number(t.ClientsDelayed), number(t.ClientsRefused), number(t.ClientsBanned), counted(t.Bans, "ban"))
 	w.printf("  of %s, %s would have been refused\n", counted(t.Successes, "successful login"), number(t.SuccessesRefused))
 	for _, s := range r.Said {
-		w.printf("  %s\n", s)
+		w.paragraph(s)
 	}
 	w.worst(r)
 	w.attacked(r)
@@ -186,8 +205,8 @@ func (w *writer) worst(r *Result) {
 		}
 	}
 	w.rows("Worst clients"+shown(len(rows), r.Listed.Clients, r.Dropped.Clients), []column{
-		{"client", false}, {"failures", true}, {"verified", true}, {"refused", true}, {"accounts", true}, {"logins", true},
-		{"first", false}, {"last", false}, {"delayed from", false}, {"refused from", false}, {"banned from", false},
+		left("client"), right("failures"), right("verified"), right("refused"), right("accounts"), right("logins"),
+		left("first"), left("last"), left("delayed from"), left("refused from"), left("banned from"),
 	}, rows)
 }
 
@@ -200,7 +219,7 @@ func (w *writer) attacked(r *Result) {
 		}
 	}
 	w.rows("Most attacked accounts"+shown(len(rows), r.Listed.Accounts, r.Dropped.Accounts), []column{
-		{"account", false}, {"failures", true}, {"verified", true}, {"clients", true}, {"logins", true}, {"first", false}, {"last", false},
+		left("account"), right("failures"), right("verified"), right("clients"), right("logins"), left("first"), left("last"),
 	}, rows)
 }
 
@@ -217,8 +236,8 @@ func (w *writer) distributed(r *Result) {
 		}
 	}
 	w.rows("Distributed attacks"+shown(len(rows), r.Listed.Distributed, 0), []column{
-		{"on or from", false}, {"failures", true}, {"clients", true}, {"first", false}, {"last", false},
-		{"noticed", false}, {"delayed", true}, {"refused", true},
+		left("on or from"), right("failures"), right("clients"), left("first"), left("last"),
+		left("noticed"), right("delayed"), right("refused"),
 	}, rows)
 }
 
@@ -235,8 +254,8 @@ func (w *writer) falseAlarms(r *Result) {
 		}
 	}
 	w.rows("False alarms, or guessers who found a password"+shown(len(rows), r.Listed.FalseAlarms, 0), []column{
-		{"client", false}, {"failures", true}, {"refused from", false}, {"banned from", false},
-		{"logins refused", true}, {"logins later", true}, {"first login", false}, {"as", false},
+		left("client"), right("failures"), left("refused from"), left("banned from"),
+		right("logins refused"), right("logins later"), left("first login"), left("as"),
 	}, rows)
 }
 
@@ -268,7 +287,7 @@ func (w *writer) events(r *Result) {
 		title += fmt.Sprintf(" (without the last %s)", counted(r.EventsLeft, "attempt"))
 	}
 	w.rows(title, []column{
-		{"when", false}, {"attempts", true}, {"client", false}, {"account", false}, {"log says", false}, {"verdict", false}, {"why", false},
+		left("when"), right("attempts"), left("client"), left("account"), left("log says"), left("verdict"), left("why"),
 	}, rows)
 }
 
@@ -278,7 +297,7 @@ func (w *writer) sideBySide(r *Report) {
 	row := func(what string, of func(*Result) int) table.Row {
 		return table.Row{what, number(of(a)), number(of(b))}
 	}
-	w.rows("Side by side", []column{{"", false}, {a.Rules, true}, {b.Rules, true}}, []table.Row{
+	w.rows("Side by side", []column{left(""), {a.Rules, true, true}, {b.Rules, true, true}}, []table.Row{
 		row("failed logins verified", func(r *Result) int { return r.Totals.FailuresVerified }),
 		row("failed logins delayed", func(r *Result) int { return r.Totals.FailuresDelayed }),
 		row("failed logins refused", func(r *Result) int { return r.Totals.FailuresRefused }),
@@ -296,7 +315,7 @@ func (w *writer) sideBySide(r *Report) {
 		rows[i] = table.Row{c.Client, number(c.Failures), c.First, c.Second}
 	}
 	w.rows("Clients treated differently"+shown(len(rows), d.Listed, 0), []column{
-		{"client", false}, {"failures", true}, {a.Rules, false}, {b.Rules, false},
+		left("client"), right("failures"), {a.Rules, false, true}, {b.Rules, false, true},
 	}, rows)
 }
 
