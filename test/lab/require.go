@@ -20,6 +20,7 @@ const (
 	NeedDovecot    Need = "Dovecot"
 	NeedRedis      Need = "Redis"
 	NeedNamespaces Need = "network namespaces"
+	NeedFail2ban   Need = "fail2ban"
 )
 
 // Where Debian 12 puts what the lab runs. Daemons are started by their
@@ -40,7 +41,7 @@ const (
 func Require(t testing.TB, needs ...Need) {
 	t.Helper()
 	if len(needs) == 0 {
-		needs = []Need{NeedPostfix, NeedDovecot, NeedRedis, NeedNamespaces}
+		needs = []Need{NeedPostfix, NeedDovecot, NeedRedis, NeedNamespaces, NeedFail2ban}
 	}
 	if complaint := missing(needs, exists); complaint != "" {
 		t.Fatal(complaint)
@@ -66,6 +67,7 @@ func missing(needs []Need, exists func(path string) bool) string {
 		{NeedDovecot, "/usr/lib/dovecot/imap", "dovecot-imapd", "Dovecot's IMAP server"},
 		{NeedDovecot, "/usr/lib/dovecot/pop3", "dovecot-pop3d", "Dovecot's POP3 server"},
 		{NeedRedis, redisPath, "redis-server", "Redis"},
+		{NeedFail2ban, fail2banPath, "fail2ban", "fail2ban"},
 		{NeedNamespaces, ipPath, "iproute2", "network namespaces"},
 		{NeedNamespaces, nftPath, "nftables", "network namespaces"},
 		{NeedNamespaces, nsenterPath, "util-linux", "network namespaces"},
