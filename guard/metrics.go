@@ -10,6 +10,7 @@ import (
 // attacker invents as many as he likes.
 type metrics struct {
 	attempts    *prometheus.CounterVec
+	origins     *prometheus.CounterVec
 	verdicts    *prometheus.CounterVec
 	bans        *prometheus.CounterVec
 	sparedBans  *prometheus.CounterVec
@@ -23,6 +24,7 @@ type metrics struct {
 	// allocates nothing.
 	byVerdict [3][3][2]map[Rule]prometheus.Counter
 	byOutcome [3][score.Ignored + 1]prometheus.Counter
+	byOrigin  [3][2]prometheus.Counter // private, public
 }
 
 func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
@@ -34,6 +36,7 @@ func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
 	}
 	m := &metrics{
 		attempts:    vec("saslguard_attempts_total", "Login attempts by face and outcome.", "face", "outcome"),
+		origins:     vec("saslguard_attempts_by_origin_total", "Login attempts by face and whether the client's address is public; private alone is a proxy or a NAT that hides the clients.", "face", "origin"),
 		verdicts:    vec("saslguard_verdicts_total", "Verdicts by face, what enforce mode does, rule, and whether it was done.", "face", "action", "rule", "enforced"),
 		bans:        vec("saslguard_bans_total", "Automatic bans made by this host.", "rule", "observed"),
 		sparedBans:  vec("saslguard_bans_spared_total", "Clients that reached the ban score and were not banned.", "why"),
@@ -51,7 +54,7 @@ func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f)
 	}
 	collectors := []prometheus.Collector{
-		m.attempts, m.verdicts, m.bans, m.sparedBans, m.observed, m.dropped, m.storeErrors, m.banErrors, m.tarpitsFull,
+		m.attempts, m.origins, m.verdicts, m.bans, m.sparedBans, m.observed, m.dropped, m.storeErrors, m.banErrors, m.tarpitsFull,
 		gauge("saslguard_report_queue_length", "Reports waiting to be counted.", func() float64 { return float64(len(g.queue)) }, nil),
 		gauge("saslguard_brake_on", "1 while automatic bans pause.", func() float64 {
 			if g.brake.on(g.now()) {
@@ -79,6 +82,7 @@ func (m *metrics) prepare() {
 		RulePairScore, RuleNetworkScore, RuleAccountScore, RuleInFlight, RuleStoreFailing,
 	}
 	for f := Dovecot; f <= Log; f++ {
+		m.byOrigin[f] = [2]prometheus.Counter{m.origins.WithLabelValues(f.String(), "private"), m.origins.WithLabelValues(f.String(), "public")}
 		for o, name := range outcomeNames {
 			if score.Outcome(o) == score.Unknown || score.Outcome(o) == score.Trapped {
 				continue // a question, and what the guard makes of a failure
@@ -132,6 +136,12 @@ func (m *metrics) verdict(f Face, v *Verdict) {
 func (m *metrics) attempt(a *Attempt) {
 	if c := m.byOutcome[a.Face][a.Outcome]; c != nil {
 		c.Add(float64(max(a.Count, 1)))
+	}
+	if origin := 0; a.Client.IsValid() {
+		if public(clientAddr(a.Client)) {
+			origin = 1
+		}
+		m.byOrigin[a.Face][origin].Add(float64(max(a.Count, 1)))
 	}
 }
 

@@ -21,6 +21,9 @@ const (
 	exitFailed = 1  // something did not work; the message says what
 	exitUsage  = 2  // the command line is not understood
 	exitConfig = 78 // the configuration is wrong (EX_CONFIG of sysexits.h)
+
+	exitWarnings = 3 // of doctor: it found warnings
+	exitErrors   = 4 // of doctor: it found errors
 )
 
 // version is set by the release build: -ldflags "-X main.version=1.2.3".
@@ -37,9 +40,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	c, err := root.ExecuteC()
 	var problems configs.Problems
 	var usage usageError
+	var code exitError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &code):
+		return int(code)
 	case errors.As(err, &problems):
 		// A problem begins its line with file and line, as editors want it.
 		fmt.Fprintf(stderr, "saslguard: the configuration is wrong:\n%v\n", problems)
@@ -55,6 +61,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 // usageError is a command line that is not understood.
 type usageError struct{ error }
 
+func isUsage(err error) bool { return errors.As(err, new(usageError)) }
+
+// exitError is an exit code that needs no message: the output has said why.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "saslguard",
@@ -67,7 +80,8 @@ What it does is set in ` + configs.DefaultFile + `, which need not exist, by
 environment variables (rules.client.ban is ` + configs.EnvPrefix + `RULES_CLIENT_BAN), and by
 flags; 'saslguard config defaults' explains every key.
 
-Exit codes: 0 it worked, 1 it failed, 2 wrong command line, 78 wrong configuration.`,
+Exit codes: 0 it worked, 1 it failed, 2 wrong command line, 78 wrong configuration;
+doctor: 3 it found warnings, 4 it found errors.`,
 		Example: `  saslguard serve                    observe: decide and log, refuse nothing
   saslguard serve --enforce          refuse and ban
   saslguard config check             is the configuration right?
@@ -83,6 +97,7 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong command line, 78 wrong configurati
 	root.SetVersionTemplate("saslguard {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
 	root.AddCommand(newServe(stderr), newConfig(), newSetup(), newHealth(), newNotify(), newReplay())
+	root.AddCommand(newDoctor())
 	return root
 }
 

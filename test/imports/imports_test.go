@@ -30,7 +30,7 @@ var order = [][]string{
 	{"maillog/logfile"},
 	{"policy", "dovecotpolicy", "maillog/follow", "admin", "notify", "replay"},
 	{"configs"},
-	{"daemon"},
+	{"daemon", "doctor"},
 	{"cmd/saslguard"},
 	{"test/lab"},
 	{"test/e2e", "test/imports"},
