@@ -81,8 +81,8 @@ type Event struct {
 
 	// Position is the ledger's position after the event. It never goes back from
 	// one event to the next; only a snapshot, of a ledger that was lost or came
-	// back older, may end at an earlier one. From Reset on it says nothing before
-	// Synced, which has the snapshot's.
+	// back older, may end at an earlier one. Reset may have the one up to which at
+	// least everything is in the snapshot, Synced has the snapshot's.
 	Position Position
 
 	// At, of Removed, is when the entry was lifted. It is zero where its time was

@@ -69,7 +69,7 @@ type Remote interface {
 type Local interface {
 	store.Store
 	Mirror(ctx context.Context, events []store.Event) error
-	Adopt(ctx context.Context, e store.Entry) error
+	Adopt(ctx context.Context, e store.Event) (found bool, err error)
 	RemovePending(ctx context.Context, e store.Entry) (bool, error)
 	Followed() (ledger string, to store.Position)
 	Pending(limit int) []store.Event

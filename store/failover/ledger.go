@@ -37,7 +37,8 @@ func (s *Store) PutPosition(ctx context.Context, e store.Entry) (store.Entry, st
 			got = s.skew.entryHere(got)
 			// Durable there, and it comes back by the stream too: an error here
 			// is the state file's to tell of.
-			s.mirrored.note(s.local.Adopt(ctx, got), s.log)
+			_, err := s.local.Adopt(ctx, store.Event{Kind: store.Put, Entry: got, Position: at})
+			s.mirrored.note(err, s.log)
 			return got, at, nil
 		}
 		if refusal(err) {
@@ -72,7 +73,7 @@ func (s *Store) RemovePosition(ctx context.Context, e store.Entry) (bool, store.
 			return err
 		})
 		if err == nil {
-			here, err := s.local.Remove(ctx, e)
+			here, err := s.local.Adopt(ctx, store.Event{Kind: store.Removed, Entry: e, Position: at, At: s.options.Now()})
 			return there || here, at, err
 		}
 	}

@@ -135,7 +135,7 @@ func (r *remote) PutAll(ctx context.Context, entries []store.Entry) error {
 			case old.Until.IsZero() || !e.Until.IsZero() && old.Until.After(e.Until):
 				continue
 			}
-			if err := r.inner.Adopt(context.Background(), e); err != nil {
+			if err := r.inner.Mirror(context.Background(), []store.Event{{Kind: store.Put, Entry: e}}); err != nil {
 				return err
 			}
 		}

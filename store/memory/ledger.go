@@ -44,6 +44,7 @@ type ledger struct {
 	unbanned []netip.Prefix        // by the request under way
 	mirrored string                // the name of the ledger being mirrored, "" for none yet
 	saved    store.Position        // the position that the file has
+	scanned  store.Position        // up to which the snapshot being mirrored has everything
 	seen     map[entryKey]struct{} // what the snapshot being mirrored has; nil outside of one
 }
 

@@ -35,7 +35,8 @@ func (e *kept) encode() []byte {
 type mirrorRequest struct {
 	kind   mirrorKind
 	events []store.Event
-	lifted []netip.Prefix // unbanned by them; good after the reply
+	lifted []netip.Prefix // unbanned by them; good after the reply, as is
+	found  bool           // whether the adopted entry was in force
 	reply  chan error
 }
 
@@ -61,10 +62,15 @@ func (s *Store) Mirror(ctx context.Context, events []store.Event) error {
 	return s.mirror(ctx, mirrorFollow, events)
 }
 
-// Adopt is Mirror for an entry that the shared ledger has just returned: it is
-// in force also where another one waits to be handed over.
-func (s *Store) Adopt(ctx context.Context, e store.Entry) error {
-	return s.mirror(ctx, mirrorAdopt, []store.Event{{Kind: store.Put, Entry: e}})
+// Adopt is Mirror for what the shared ledger has just answered, ahead of the
+// events that tell of it: that an entry is in force, or was removed. It holds also
+// where another one waits to be handed over. Where the events have come to its
+// Position already they decide, since they may tell of later changes. It tells
+// whether there was a live entry before.
+func (s *Store) Adopt(ctx context.Context, e store.Event) (found bool, err error) {
+	r := &mirrorRequest{kind: mirrorAdopt, events: []store.Event{e}}
+	err = s.mirrorNow(ctx, r)
+	return r.found, err
 }
 
 // RemovePending is Remove, and notes durably that the shared ledger is to be
@@ -123,11 +129,15 @@ func (s *Store) HandedOver(ctx context.Context, events []store.Event) error {
 }
 
 func (s *Store) mirror(ctx context.Context, kind mirrorKind, events []store.Event) error {
+	// The caller may use its slice again when ctx ends before the disk answers.
+	return s.mirrorNow(ctx, &mirrorRequest{kind: kind, events: slices.Clone(events)})
+}
+
+func (s *Store) mirrorNow(ctx context.Context, r *mirrorRequest) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
-	// The caller may use its slice again when ctx ends before the disk answers.
-	r := &mirrorRequest{kind: kind, events: slices.Clone(events), reply: make(chan error, 1)}
+	r.reply = make(chan error, 1)
 	select {
 	case s.ledger.mirrors <- r:
 	case <-ctx.Done():
@@ -141,8 +151,8 @@ func (s *Store) mirror(ctx context.Context, kind mirrorKind, events []store.Even
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if kind != mirrorShared {
-		s.freeRings(events)
+	if r.kind != mirrorShared {
+		s.freeRings(r.events)
 	}
 	// An unban forgets the score too: this host must not ban again, by what it
 	// counted itself, whom an operator has let off.

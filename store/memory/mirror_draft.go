@@ -40,11 +40,14 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 		switch {
 		case r.kind == mirrorShared:
 			d.handedOver(e)
+		case r.kind == mirrorAdopt:
+			r.found = live(d.entry(keyOf(&e.Entry)), d.now) != nil
+			note(d.adopt(e))
 		case e.Kind == store.Reset:
 			note(d.flush())
 			note(l.named(e.Ledger))
 			d = l.newDraft()
-			l.seen = make(map[entryKey]struct{})
+			l.seen, l.scanned = make(map[entryKey]struct{}), e.Position
 		case e.Kind == store.Put:
 			note(d.mirrorPut(e.Entry, r.kind))
 		case e.Kind == store.Removed:
@@ -203,6 +206,27 @@ func prefixText(e *store.Entry) string {
 		return ""
 	}
 	return e.Prefix.String()
+}
+
+// adopt takes over what the shared ledger has answered, unless its events have
+// told that already, and perhaps what came after.
+func (d *draft) adopt(e *store.Event) error {
+	told := d.l.position
+	if d.l.seen != nil {
+		told = d.l.scanned
+	}
+	k := keyOf(&e.Entry)
+	before := d.entry(k)
+	_, waits := d.lift(k)
+	mine := waits || before != nil && !before.shared // which no event tells of
+	if !mine && !e.Position.IsZero() && e.Position.Compare(told) <= 0 {
+		return nil
+	}
+	if e.Kind == store.Put {
+		return d.mirrorPut(e.Entry, mirrorAdopt)
+	}
+	d.mirrorRemoved(&e.Entry, e.At)
+	return nil
 }
 
 // mirrorRemoved takes over that an entry was lifted at a time, or with the zero

@@ -215,7 +215,7 @@ func TestAdoptOverridesWhatIsPending(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 3 {
-		if err := s.Adopt(context.Background(), theirs(c, n)); err != nil {
+		if _, err := s.Adopt(context.Background(), puts(theirs(c, n))[0]); err != nil {
 			t.Fatal(err)
 		}
 		if got := entryOf(s, n); got == nil || *got != theirs(c, n) {
@@ -224,6 +224,47 @@ func TestAdoptOverridesWhatIsPending(t *testing.T) {
 	}
 	if got := s.Pending(9); len(got) != 0 {
 		t.Errorf("pending: %+v", got)
+	}
+}
+
+// An answer that comes after the events that tell of it, and of what came next,
+// changes nothing; also in the middle of a snapshot.
+func TestAdoptComesLate(t *testing.T) {
+	at := func(n uint64, e store.Event) store.Event { e.Position.Millis = n; return e }
+	for name, begin := range map[string][]store.Event{
+		"after a snapshot": {at(1, store.Event{Kind: store.Reset}), at(1, store.Event{Kind: store.Synced})},
+		"within one":       {at(1, store.Event{Kind: store.Reset})},
+	} {
+		c := newClock()
+		s := open(t, testConfig(), copied("", c))
+		adopt := func(e store.Event) {
+			t.Helper()
+			if _, err := s.Adopt(context.Background(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mirror(t, s, begin)
+		put, gone := puts(theirs(c, 1))[0], store.Event{Kind: store.Removed, Entry: theirs(c, 1), At: c.now()}
+		adopt(at(5, put))
+		if entryOf(s, 1) == nil {
+			t.Errorf("%s: what comes early is not taken", name)
+		}
+		mirror(t, s, []store.Event{at(5, put), at(6, gone)})
+		adopt(at(5, put))
+		if entryOf(s, 1) != nil {
+			t.Errorf("%s: a late answer brings back what was lifted", name)
+		}
+		c.advance(time.Second)
+		again := puts(theirs(c, 1))[0]
+		mirror(t, s, []store.Event{at(7, again)})
+		adopt(at(6, gone))
+		if entryOf(s, 1) == nil {
+			t.Errorf("%s: a late answer lifts what was banned since", name)
+		}
+		adopt(at(8, store.Event{Kind: store.Removed, Entry: theirs(c, 1), At: c.now()}))
+		if entryOf(s, 1) != nil {
+			t.Errorf("%s: an early answer does not lift", name)
+		}
 	}
 }
 

@@ -32,7 +32,11 @@ func (d *draft) number() {
 
 // reached takes note of the position of a mirrored event.
 func (d *draft) reached(p store.Position) {
-	if d.l.store.options.Shared && !p.IsZero() && d.l.seen == nil {
+	switch {
+	case !d.l.store.options.Shared || p.IsZero():
+	case d.l.seen != nil:
+		d.l.scanned = p
+	default:
 		d.position = p
 	}
 }

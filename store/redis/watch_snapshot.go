@@ -27,7 +27,7 @@ func (w *watcher) snapshot(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := w.send(ctx, store.Event{Kind: store.Reset, Ledger: name}); err != nil {
+	if err := w.send(ctx, store.Event{Kind: store.Reset, Ledger: name, Position: w.at}); err != nil {
 		return err
 	}
 	if err := w.scan(ctx); err != nil {

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,6 +67,40 @@ func TestPartedHostsAgreeAgain(t *testing.T) {
 	}
 	if got := b.put(first); got.Times != 2 {
 		t.Errorf("after a ban that began and ended meanwhile the next one is the %d.", got.Times)
+	}
+}
+
+// Two hosts ban and lift the same clients at the same time. Both end up with what
+// Redis has, without reading it anew.
+func TestHostsThatRaceAgree(t *testing.T) {
+	server := lab.StartRedis(t, lab.RedisOptions{})
+	hosts := []*member{startMember(t, server, "a", 0), startMember(t, server, "b", 0)}
+	const clients, rounds = 4, 400
+	var all sync.WaitGroup
+	for i, m := range hosts {
+		for worker := range 2 {
+			all.Go(func() {
+				random := rand.New(rand.NewPCG(uint64(i), uint64(worker)))
+				for range rounds {
+					if e := banOf(random.IntN(clients)); random.IntN(2) == 0 {
+						m.put(e)
+					} else {
+						m.lift(e)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+	redis := shared(t, server.Addr)
+	for n := range clients {
+		want := entryIn(redis, banOf(n), time.Now())
+		for _, m := range hosts {
+			m.eventually("what Redis has", func() bool {
+				got := m.entry(banOf(n))
+				return (got == nil) == (want == nil) && (got == nil || got.Since.Equal(want.Since))
+			})
+		}
 	}
 }
 
