@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
@@ -23,7 +24,7 @@ func BenchmarkLook(b *testing.B) {
 	ops := []store.Op{w.op(store.Look, score.Unknown, client(1), 1)}
 	out := make([]store.Standing, 1)
 	for _, m := range []mood{well, failing} {
-		r := &remote{inner: open()}
+		r := &remote{inner: open(), now: time.Now}
 		r.be(m)
 		s, err := failover.New(open(), r, failover.Options{})
 		if err != nil {
