@@ -66,7 +66,13 @@ func FuzzFamiliar(f *testing.F) {
 	f.Add(accountKey(7), encodeRights(rights{}.with(5, 1_800_000_000, 3).with(6, 1_800_000_060, 3)))
 	f.Add(entryKey{kind: store.Allow, account: "a"}.bytes(), encodeHistory(history{enforced: bans{2, 9}}))
 	f.Add(entryKey{kind: store.AutomaticBan, account: "a"}.bytes(), encodeHistory(history{observed: bans{3, 9}}))
+	f.Add(entryKey{kind: store.AutomaticBan, account: "a"}.bytes(), encodeLift(lift{at: 1_800_000_000_000, waits: true}))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
+		if k, x, err := decodeLift(key, value); err == nil {
+			if string(k.bytes()) != string(key) || string(encodeLift(x)) != string(value) {
+				t.Errorf("removal %x %x became another", key, value)
+			}
+		}
 		if k, until, err := decodePair(key, value); err == nil {
 			if string(k.bytes()) != string(key) || string(encodePair(until)) != string(value) {
 				t.Errorf("pair %x %x became another", key, value)

@@ -159,18 +159,25 @@ func (l *ledger) Hosts(ctx context.Context) ([]Host, error) {
 	if err != nil {
 		return nil, l.failed("listing the hosts", err)
 	}
-	var hosts []Host
-	l.spoken(reply[0], func(process string, at time.Time, text string) error {
+	return readHosts(reply[0], reply[1], func(who string, err error) {
+		l.log.Warn("what a host says of itself cannot be read", zap.String("host", store.Printable(who)), zap.Error(err))
+	}), nil
+}
+
+// readHosts reads what processes and agents said, and passes over what nobody can
+// have said.
+func readHosts(processes, agents any, unreadable func(who string, err error)) (hosts []Host) {
+	spoken(processes, unreadable, func(process string, at time.Time, text string) error {
 		h := Host{At: at}
 		h.Name, h.Instance, _ = strings.Cut(process, separator)
 		if err := errors.Join(checkHostName(h.Name), json.Unmarshal([]byte(text), &h)); err != nil {
 			return err
 		}
-		h.Version, h.Mode = store.Printable(h.Version), store.Printable(h.Mode)
+		h.Instance, h.Version, h.Mode = store.Printable(h.Instance), store.Printable(h.Version), store.Printable(h.Mode)
 		hosts = append(hosts, h)
 		return nil
 	})
-	l.spoken(reply[1], func(name string, at time.Time, text string) error {
+	spoken(agents, unreadable, func(name string, at time.Time, text string) error {
 		var a store.AgentState
 		if err := errors.Join(checkHostName(name), json.Unmarshal([]byte(text), &a)); err != nil {
 			return err
@@ -183,22 +190,26 @@ func (l *ledger) Hosts(ctx context.Context) ([]Host, error) {
 	slices.SortFunc(hosts, func(a, b Host) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Instance, b.Instance))
 	})
-	return hosts, nil
+	return hosts
 }
 
-// spoken calls each with what a process or an agent said of itself.
-func (l *ledger) spoken(list any, each func(who string, at time.Time, text string) error) {
+// spoken calls each with what a process or an agent said of itself, and unreadable
+// where that fails.
+func spoken(list any, unreadable func(who string, err error), each func(who string, at time.Time, text string) error) {
 	parts, _ := list.([]any)
 	for i := 0; i+2 < len(parts); i += 3 {
 		who, _ := parts[i].(string)
 		at, _ := parts[i+1].(string)
 		text, _ := parts[i+2].(string)
 		ms, err := strconv.ParseInt(at, 10, 64)
+		if err == nil && !isTime(ms) {
+			err = fmt.Errorf("%w: a host at %d", errEntry, ms)
+		}
 		if err == nil {
 			err = each(who, millis(ms), text)
 		}
 		if err != nil {
-			l.log.Warn("what a host says of itself cannot be read", zap.String("host", store.Printable(who)), zap.Error(err))
+			unreadable(who, err)
 		}
 	}
 }

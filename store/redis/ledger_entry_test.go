@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/saslguard/saslguard/store"
 )
 
@@ -80,6 +82,56 @@ func FuzzEntry(f *testing.F) {
 		}
 		if entryName(&e) != name || encodeEntry(&e) != value {
 			t.Fatalf("%q %q became %q %q", name, value, entryName(&e), encodeEntry(&e))
+		}
+	})
+}
+
+// FuzzChange holds that what is read from the stream, whoever wrote it, is an event
+// of an entry that may be, or none.
+func FuzzChange(f *testing.F) {
+	ban := testBan(1)
+	ban.Since, ban.Until, ban.Times = millis(1_772_366_400_000), millis(1_772_370_000_000), 1
+	f.Add("1772366400000-0", "1", entryName(&ban), encodeEntry(&ban), "")
+	f.Add("1772366400000-1", "2", entryName(&ban), "", "1772366400001")
+	f.Add("", "-1", "2p::/0", "1 0 0 0 e\x1f\x1f\x1f", "9e9")
+	f.Fuzz(func(t *testing.T, id, n, name, entry, at string) {
+		values := map[string]any{"n": n, "name": name}
+		if entry != "" {
+			values["entry"] = entry
+		}
+		if at != "" {
+			values["at"] = at
+		}
+		c, err := decodeChange(goredis.XMessage{ID: id, Values: values})
+		if err != nil {
+			return
+		}
+		e, err := c.event()
+		if err != nil {
+			return
+		}
+		if err := e.Entry.CheckName(); err != nil || e.Position.String() != id || !isTime(e.At.UnixMilli()) {
+			t.Errorf("%+v: %v", e, err)
+		}
+	})
+}
+
+// FuzzSpoken holds that what is read of hosts, whoever wrote it, can be shown.
+func FuzzSpoken(f *testing.F) {
+	f.Add("mx1\x1f0123", "1772366400000", `{"version":"1","mode":"enforce","position":"7-0"}`, `{"backend":"nftables","state":"running","position":"7-0","bans":3}`)
+	f.Add("mx1", "x", "{", "null")
+	f.Add("\x1b[2J\x1f", "1", `{"mode":"\u001b[2J"}`, `{"bans":-1,"error":"\n"}`)
+	f.Fuzz(func(t *testing.T, who, at, about, agent string) {
+		for _, h := range readHosts([]any{who, at, about}, []any{who, at, agent}, func(string, error) {}) {
+			texts := []string{h.Name, h.Version, h.Mode}
+			if h.Firewall != nil {
+				texts = append(texts, h.Firewall.Backend, h.Firewall.State, h.Firewall.Error)
+			}
+			for _, s := range texts {
+				if s != store.Printable(s) {
+					t.Errorf("%q is shown", s)
+				}
+			}
 		}
 	})
 }
