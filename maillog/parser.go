@@ -10,8 +10,7 @@ import (
 	"github.com/saslguard/saslguard/score"
 )
 
-// MaxLine bounds a line in bytes. One that is as long has been cut, here or before:
-// it is malformed, since what is missing may be what tells the client.
+// MaxLine bounds a line in bytes. What is behind it is not read.
 const MaxLine = 64 << 10
 
 // maxCount bounds how many attempts one line can stand for.
@@ -99,8 +98,8 @@ func New(o Options) *Parser {
 // strings are copies and stay valid; the Reading's Line is good until the next
 // call, and only as long as line is not changed.
 func (p *Parser) Parse(line []byte, yield func(guard.Attempt)) Reading {
-	if len(line) >= MaxLine {
-		return Reading{Class: Malformed}
+	if len(line) > MaxLine {
+		line = line[:MaxLine]
 	}
 	// Parsers see a view of the line, of which nothing outlives this call but what
 	// found copies.
@@ -124,7 +123,7 @@ func (p *Parser) Parse(line []byte, yield func(guard.Attempt)) Reading {
 // the line says is not read.
 func (p *Parser) When(line []byte) time.Time {
 	p.line = Line{}
-	if len(line) >= MaxLine || !p.envelope(unsafe.String(unsafe.SliceData(line), len(line)), 0) {
+	if line = line[:min(len(line), MaxLine)]; !p.envelope(unsafe.String(unsafe.SliceData(line), len(line)), 0) {
 		return time.Time{}
 	}
 	return p.line.At

@@ -89,7 +89,8 @@ func (s *source) resume() error {
 		if err != nil {
 			return errors.Join(err, current.Close())
 		}
-		files = append(files, &besideFile{s.path, current, info})
+		// The first, since others may be copies of it.
+		files = append([]*besideFile{{s.path, current, info}}, files...)
 	}
 	s.looked, s.known = s.saved.Looked, s.saved.Known
 	lost := s.findPlaces(files)

@@ -287,6 +287,9 @@ func (j *journal) status() (behind time.Duration, trouble string) {
 	if !j.busy.IsZero() {
 		behind = j.now().Sub(j.busy)
 	}
+	if j.trouble == "" && j.feed.stuck.Load() {
+		return behind, "the journal waits: the store does not answer"
+	}
 	if j.trouble != "" {
 		return behind, "the journal cannot be followed: " + j.trouble
 	}

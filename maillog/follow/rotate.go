@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"bytes"
 	"os"
 	"slices"
 	"time"
@@ -13,9 +14,11 @@ func (s *source) look() error {
 	if !s.begun {
 		return s.begin()
 	}
-	if s.rescan {
-		s.rescan = false
-		s.addUnseen()
+	// Of a file of which nothing has been read, no truncation can be seen: what was
+	// in it is looked for among the copies, and once more when reading has begun.
+	if fresh := s.current != nil && s.current.offset == 0; s.rescan || fresh {
+		s.rescan = fresh
+		s.addUnseen(mark{})
 	}
 	info, err := os.Stat(s.path)
 	if err != nil {
@@ -59,7 +62,7 @@ func (s *source) rotated(t *tail) {
 		s.log.Info("the log was rotated; the new file is followed", zap.String("source", s.path))
 	}
 	s.current = t
-	s.addUnseen()
+	s.addUnseen(mark{})
 	s.rescan = true // of a rename during the listing, one may have been missed
 }
 
@@ -72,11 +75,12 @@ func (s *source) truncated(t *tail) {
 		s.log.Info("the log was copied and truncated; what the copy has more is read first",
 			zap.String("source", s.path), zap.String("copy", c.name))
 		s.insertBefore(t, c)
-	} else if p.Offset > 0 {
-		s.log.Info("the log was truncated and read to the end before, as far as is known; no copy of it was found",
-			zap.String("source", s.path))
+	} else {
+		s.log.Info("the log was truncated, and no copy of it was found: what was written to it in the last moment may be missing",
+			zap.String("source", s.path), zap.Int64("read_to_byte", p.Offset))
 	}
 	t.restart()
+	s.addUnseen(p.Head) // it may have been truncated twice
 }
 
 // insertBefore has a file read before another one of the source's.
@@ -91,8 +95,9 @@ func (s *source) insertBefore(t, c *tail) {
 }
 
 // addUnseen adds what lies beside the log and was never seen: files that came to
-// the path and were rotated away between two looks.
-func (s *source) addUnseen() {
+// the path and were rotated away, or truncated, between two looks. What begins like
+// spent is a copy of which everything has been read.
+func (s *source) addUnseen(spent mark) {
 	began := s.now()
 	files, err := s.beside()
 	if err != nil {
@@ -101,10 +106,11 @@ func (s *source) addUnseen() {
 	}
 	var known []sibling
 	for _, f := range files {
-		if f.info.Size() > 0 {
+		// A copy of the log may be about to become the only place of its lines.
+		if f.info.Size() > 0 && !(s.current != nil && sameBeginning(s.current.file, f.file)) {
 			known = append(known, siblingOf(f.file, f.info))
 		}
-		if !s.unseen(f) {
+		if !s.unseen(f) || spent.Length > 0 && spent.on(f.file, 0) {
 			f.close()
 			continue
 		}
@@ -130,11 +136,19 @@ func (s *source) unseen(f *besideFile) bool {
 		return false
 	}
 	for _, t := range s.tails() {
-		if t.id == idOf(f.info) || len(t.head) > 0 && markOf(t.head).on(f.file, 0) {
+		if t.id == idOf(f.info) || sameBeginning(t.file, f.file) {
 			return false
 		}
 	}
 	return true
+}
+
+// sameBeginning tells whether one file may be a copy of another that was made
+// before that had grown, or the other way round.
+func sameBeginning(a, b *os.File) bool {
+	x, y := beginning(a), beginning(b)
+	n := min(len(x), len(y))
+	return n > 0 && bytes.Equal(x[:n], y[:n])
 }
 
 // mtimeSlack is how far the clock of a file system may be behind ours.

@@ -69,6 +69,15 @@ func rotations() map[string]func(w *world) {
 			w.copyTruncate(w.log + ".1")
 			w.write(w.log, w.next(1))
 		},
+		"copied and truncated twice in a row": func(w *world) {
+			for range 3 {
+				_ = os.Rename(w.log+".2", w.log+".3") // not there yet
+				_ = os.Rename(w.log+".1", w.log+".2")
+				w.write(w.log, w.next(500))
+				w.copyTruncate(w.log + ".1")
+				w.write(w.log, w.next(1))
+			}
+		},
 		"a copy is made beside it": func(w *world) {
 			text, err := os.ReadFile(w.log)
 			w.ok(err)
@@ -83,6 +92,15 @@ func rotations() map[string]func(w *world) {
 // it has been read.
 func liveRotations() map[string]func(w *world) {
 	return map[string]func(w *world){
+		"read on between the copy and its truncation": func(w *world) {
+			text, err := os.ReadFile(w.log)
+			w.ok(err)
+			w.write(w.log+".1", string(text))
+			w.write(w.log, w.next(3))
+			w.complete()
+			w.ok(os.Truncate(w.log, 0))
+			w.write(w.log, w.next(3))
+		},
 		"rename, and created late": func(w *world) {
 			w.rename(w.log, w.log+".1")
 			w.complete()

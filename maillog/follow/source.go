@@ -287,6 +287,9 @@ func (s *source) status() (behind time.Duration, trouble string) {
 	if !s.caughtUp.IsZero() {
 		behind = s.now().Sub(s.caughtUp)
 	}
+	if s.trouble == "" && s.feed.stuck.Load() {
+		return behind, s.path + " waits: the store does not answer"
+	}
 	if s.trouble != "" {
 		return behind, fmt.Sprintf("%s %s", s.path, s.trouble)
 	}

@@ -24,7 +24,6 @@ var order = [][]string{
 	{"store/memory", "store/redis"},
 	{"store/failover"},
 	{"guard", "listen", "enrich"},
-	{"eventlog"},
 	{"maillog"},
 	{"admin/api"},
 	{"admin/client"},
