@@ -9,14 +9,6 @@ import (
 	"time"
 )
 
-// snippetOf is the file to copy for this Dovecot.
-func (d *dovecot) snippetOf() string {
-	if d.is24 {
-		return "saslguard setup dovecot/2.4/90-saslguard.conf"
-	}
-	return "saslguard setup dovecot/2.3/90-saslguard.conf"
-}
-
 // set is lines of Dovecot's settings.
 func set(lines ...string) string {
 	return "In /etc/dovecot/conf.d/90-saslguard.conf:\n  " + strings.Join(lines, "\n  ") + "\nthen: doveadm reload"
@@ -41,7 +33,7 @@ func checkDovecot(r *Report, h *host) {
 		r.wrong("dovecot-version", "", "Upgrade Dovecot to 2.3 or later.", "this is Dovecot %s", d.version)
 	}
 	if !d.asks() {
-		r.wrong("dovecot-asks", "", "Put it into /etc/dovecot/conf.d/ and reload:\n  "+d.snippetOf()+" > /etc/dovecot/conf.d/90-saslguard.conf\n  (replace the nonce)\n  doveadm reload",
+		r.wrong("dovecot-asks", "", "saslguard setup dovecot > /etc/dovecot/conf.d/90-saslguard.conf\n(with --nonce, where another host has one already), then: doveadm reload",
 			"auth_policy_server_url is empty: Dovecot asks nobody")
 		return
 	}

@@ -60,7 +60,7 @@ func Run(ctx context.Context, o Options) *Report {
 	for _, check := range []func(*Report, *host){
 		checkConfig, checkRunning, checkFigures, checkPorts, checkState,
 		checkPostfix, checkQuestions, checkDovecot, checkNonce, checkPassdbs, checkTrusted, checkTogether,
-		checkRedis, checkUnits, checkKernel,
+		checkLogs, checkControl, checkRedis, checkUnits, checkKernel,
 	} {
 		check(r, h)
 	}
@@ -80,6 +80,7 @@ type host struct {
 	ports   []taken
 	redis   *redisFacts // nil: not configured
 	state   *stateFacts
+	control controlFacts
 	units   *unitFacts
 	kernel  kernelFacts
 }
@@ -97,6 +98,7 @@ func look(ctx context.Context, o Options) *host {
 	h.running = lookAtRunning(ctx, h.config.Admin.Listen)
 	h.ports = lookAtPorts(h.config)
 	h.state = lookAtState(h.config.StateDirectory)
+	h.control = lookAtControl(h.config.Admin.Control.Socket)
 	if h.config.Redis.Enabled() && o.Config != nil {
 		h.redis = lookAtRedis(ctx, h.config.Redis)
 	}

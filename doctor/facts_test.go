@@ -111,6 +111,7 @@ var wrongFacts = []struct {
 		h.ports = []taken{{key: "dovecot.listen", address: "127.0.0.1:4001", listening: true, holder: "systemd"}}
 	}, "", ""},
 	{"an open state directory", func(_ *testing.T, h *host) { h.state.mode = 0o755 }, "state-mode", "0755"},
+	{"everybody may operate", func(_ *testing.T, h *host) { h.control = controlFacts{"/run/saslguard/control.sock", 0o666} }, "control-socket", "0666"},
 	{"a full disk", func(_ *testing.T, h *host) { h.state.free = 5 << 20 }, "state-space", "5 MiB"},
 	{"an old Postfix", func(_ *testing.T, h *host) { h.postfix.version = "2.11.3" }, "postfix-version", "2.11.3"},
 	{"an old Dovecot", func(_ *testing.T, h *host) { h.dovecot.version = "2.2.33" }, "dovecot-version", "2.2.33"},
@@ -156,7 +157,7 @@ func TestWrongFacts(t *testing.T) {
 			h.redis = goodRedis()
 			c.spoil(t, h)
 			r := new(Report)
-			for _, check := range []func(*Report, *host){checkConfig, checkRunning, checkFigures, checkPorts, checkState, checkRedis, checkUnits, checkKernel, checkNonce, checkQuestions} {
+			for _, check := range []func(*Report, *host){checkConfig, checkRunning, checkFigures, checkPorts, checkState, checkControl, checkRedis, checkUnits, checkKernel, checkNonce, checkQuestions} {
 				check(r, h)
 			}
 			checkVersionsAndAnswers(r, h)

@@ -73,6 +73,12 @@ func (p *postfix) read(ctx context.Context, program, dir string) error {
 	if err := parseOverrides(overrides, services); err != nil {
 		return err
 	}
+	for _, s := range services {
+		// What "-" in the column chroot is, COMPATIBILITY_README says.
+		if level, ok := whole(p.main["compatibility_level"]); s.chrootDefault && ok && level == 0 {
+			s.chroot = true
+		}
+	}
 	p.services = slices.DeleteFunc(services, func(s *service) bool {
 		return s.command != "smtpd" || s.kind != "inet" && s.kind != "pass"
 	})

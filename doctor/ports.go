@@ -33,6 +33,7 @@ func lookAtPorts(c *configs.Config) []taken {
 	add("postfix.listen", c.Postfix.Listen...)
 	add("dovecot.listen", c.Dovecot.Listen...)
 	add("admin.listen", c.Admin.Listen)
+	add("admin.control.listen", c.Admin.Control.Listen...)
 	proc, err := procfs.NewDefaultFS()
 	if err != nil {
 		return all

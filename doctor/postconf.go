@@ -56,8 +56,11 @@ func assignment(line string) (name, value string, ok bool) {
 type service struct {
 	name, kind string // submission, inet
 	chroot     bool
-	limit      string // of its processes; "-" is default_process_limit
-	command    string // smtpd
+	// chrootDefault says that master.cf leaves it open: no, unless
+	// compatibility_level is 0.
+	chrootDefault bool
+	limit         string // of its processes; "-" is default_process_limit
+	command       string // smtpd
 
 	settings map[string]string // its -o, by name
 }
@@ -80,8 +83,7 @@ func parseServices(text string) ([]*service, error) {
 		default:
 			return "has no type of master.cf in its second field"
 		}
-		// "-" is no since Postfix 3.0, and was yes before.
-		all = append(all, &service{name: f[0], kind: f[1], chroot: f[4] == "y", limit: f[6], command: f[7], settings: map[string]string{}})
+		all = append(all, &service{name: f[0], kind: f[1], chroot: f[4] == "y", chrootDefault: f[4] == "-", limit: f[6], command: f[7], settings: map[string]string{}})
 		return ""
 	})
 	if err != nil {

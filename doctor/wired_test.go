@@ -174,6 +174,12 @@ var wrongSettings = []struct {
 		edit(t, &m.master, "inet:127.0.0.1:10035", "unix:/run/saslguard/postfix.sock")
 		m.guard = append(m.guard, configs.Override{Key: "postfix.listen", Value: "unix:/run/saslguard/postfix.sock,127.0.0.1:10035"})
 	}, "postfix-socket", "chrooted"},
+	{"a socket out of reach by default", func(t *testing.T, m *machine) {
+		edit(t, &m.main, "compatibility_level = 3.6", "compatibility_level = 0")
+		edit(t, &m.master, "submission  inet  n       -       y ", "submission  inet  n       -       - ")
+		edit(t, &m.master, "inet:127.0.0.1:10035", "unix:/run/saslguard/postfix.sock")
+		m.guard = append(m.guard, configs.Override{Key: "postfix.listen", Value: "unix:/run/saslguard/postfix.sock,127.0.0.1:10035"})
+	}, "postfix-socket", "chrooted"},
 	{"a socket that is not there", func(t *testing.T, m *machine) {
 		edit(t, &m.master, "inet:127.0.0.1:10035", "unix:private/saslguard")
 	}, "postfix-socket", "private/saslguard is not there"},
@@ -220,6 +226,12 @@ var wrongSettings = []struct {
 	{"no Dovecot settings", func(_ *testing.T, m *machine) { m.dovecot = "auth_policy_sever_url = x\n" }, "dovecot-settings", "doveconf"},
 	{"Dovecot is told a socket", dovecotText("http://127.0.0.1:4001/", "unix:/run/saslguard/dovecot.sock"), "", ""}, // dovecot-answer
 
+	{"logs of what is reported", func(_ *testing.T, m *machine) {
+		m.guard = append(m.guard, configs.Override{Key: "maillog.files", Value: "/var/log/mail.log"}, configs.Override{Key: "maillog.services", Value: "imap,smtp,other"})
+	}, "log-reported", "services: [other]"},
+	{"logs of what is not", func(_ *testing.T, m *machine) {
+		m.guard = append(m.guard, configs.Override{Key: "maillog.files", Value: "/var/log/mail.log"}, configs.Override{Key: "maillog.services", Value: "other"})
+	}, "", ""},
 	{"the configuration is wrong", set1("rules.client.ban", "1"), "config running", "rules.client.ban"},
 	{"an address that others reach", set1("postfix.listen", "0.0.0.0:10035"), "config-hints", "no authentication"},
 }
