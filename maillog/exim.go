@@ -50,6 +50,9 @@ func (p *Parser) eximFailure(authenticator, m string) (Class, string) {
 	if strings.HasPrefix(rest, ": 435 ") {
 		return Login, whyBackend
 	}
+	if strings.HasPrefix(rest, ": 501 ") { // cancelled, or no base64
+		return Login, whyNotVerified
+	}
 	rest, ok = strings.CutPrefix(rest, ": 535 Incorrect authentication data")
 	if !ok {
 		return p.unknown(m)

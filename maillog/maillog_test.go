@@ -1,7 +1,10 @@
 package maillog
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/score"
@@ -25,5 +28,65 @@ func TestOneFailureInEachEnvelope(t *testing.T) {
 		if len(got) != 1 || got[0].Client.String() != "192.0.2.7" || got[0].Login != "alice@lab.test" || got[0].Outcome != score.Failure || got[0].At.IsZero() {
 			t.Errorf("%s yields %+v", envelope, got)
 		}
+	}
+}
+
+// TestACutLineTellsNothing: the end of a line of Dovecot's is what tells the client.
+func TestACutLineTellsNothing(t *testing.T) {
+	line := "Nov 22 10:00:00 mx dovecot: imap-login: Disconnected (auth failed, 1 attempts): user=<a>, method=PLAIN, rip=8.8.8.8, lip=1.1.1.1" +
+		strings.Repeat(", x", MaxLine)
+	for _, n := range []int{MaxLine, MaxLine + 1, len(line)} {
+		if r := New(Options{}).Parse([]byte(line[:n]), func(a guard.Attempt) { t.Errorf("%d bytes yield %+v", n, a) }); r.Class != Malformed {
+			t.Errorf("a line of %d bytes is %v", n, r.Class)
+		}
+	}
+}
+
+// TestWhatStaysValid: lines are read into one buffer after the other.
+func TestWhatStaysValid(t *testing.T) {
+	p := New(Options{})
+	buf := []byte("Nov 22 10:00:00 mx postfix/smtpd[1]: warning: unknown[192.0.2.7]: SASL XFOO authentication failed: x, sasl_username=alice")
+	var a guard.Attempt
+	r := p.Parse(buf, func(found guard.Attempt) { a = found })
+	for i := range buf {
+		buf[i] = '!'
+	}
+	if a.Login != "alice" || a.Mechanism != "XFOO" || a.Service != "smtp" || r.Line.Host != "mx" || r.Line.Program != "postfix/smtpd" {
+		t.Errorf("what was read has changed with its buffer: %+v, %+v", a, r.Line)
+	}
+}
+
+// TestTheYearOfALiveLog: a parser that lives on knows what year it is.
+func TestTheYearOfALiveLog(t *testing.T) {
+	now := time.Date(2026, 12, 31, 23, 59, 0, 0, time.UTC)
+	p := New(Options{Location: time.UTC, Now: func() time.Time { return now }})
+	for range 800 {
+		line := now.Format("Jan _2 15:04:05") + " mx postfix/smtpd[1]: connect from unknown[192.0.2.7]"
+		if at := p.When([]byte(line)); !at.Equal(now) {
+			t.Fatalf("%s was at %v", line, at)
+		}
+		now = now.Add(23*time.Hour + 59*time.Minute + 59*time.Second)
+	}
+}
+
+// TestSessionsAreBounded: connections are forgotten, the oldest first.
+func TestSessionsAreBounded(t *testing.T) {
+	p := New(Options{Location: time.UTC, Latest: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)})
+	got := 0
+	read := func(format string, args ...any) {
+		p.Parse(fmt.Appendf(nil, "Nov 22 10:00:00 mx "+format, args...), func(guard.Attempt) { got++ })
+	}
+	for pid := range 10 * maxSessions {
+		read("sendmail[%d]: NOQUEUE: connect from [192.0.2.7]", pid+1)
+		if len(p.sessions.young)+len(p.sessions.old) > 2*maxSessions {
+			t.Fatalf("%d connections are remembered", len(p.sessions.young)+len(p.sessions.old))
+		}
+	}
+	failure := "sendmail[%d]: s0QBV0Ir%06d: AUTH failure (LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed"
+	if read(failure, 1, 1); got != 0 {
+		t.Error("the oldest connection is still known")
+	}
+	if read(failure, 10*maxSessions, 2); got != 1 {
+		t.Error("the newest connection is not known")
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/saslguard/saslguard/score"
 )
 
-// MaxLine bounds a line in bytes. What is behind it is not read.
+// MaxLine bounds a line in bytes. One that is as long has been cut, here or before:
+// it is malformed, since what is missing may be what tells the client.
 const MaxLine = 64 << 10
 
 // maxCount bounds how many attempts one line can stand for.
@@ -59,7 +60,7 @@ type Reading struct {
 type Parser struct {
 	stamps   stamps
 	counted  DovecotLines
-	programs map[string]program
+	programs programs
 	host     string // the last line's
 	unquoted []byte // the message of a line in JSON
 
@@ -87,25 +88,26 @@ func New(o Options) *Parser {
 		o.Now = time.Now
 	}
 	return &Parser{
-		stamps:   stamps{zone: o.Location, latest: o.Latest, now: o.Now},
-		counted:  o.Dovecot,
-		programs: map[string]program{},
+		stamps:  stamps{zone: o.Location, latest: o.Latest, now: o.Now},
+		counted: o.Dovecot,
 	}
 }
 
 // Parse reads one line, without its end, and calls yield for each attempt that it
 // completes, before it returns: mostly none, seldom more than one. The attempts'
-// strings are copies and stay valid; the Reading's Line is good until the next
-// call, and only as long as line is not changed.
+// strings are copies and stay valid; the message of the Reading's Line is good until
+// the next call, and only as long as line is not changed.
 func (p *Parser) Parse(line []byte, yield func(guard.Attempt)) Reading {
-	if len(line) > MaxLine {
-		line = line[:MaxLine]
+	if len(line) >= MaxLine {
+		p.last.forget()
+		return Reading{Class: Malformed}
 	}
 	// Parsers see a view of the line, of which nothing outlives this call but what
 	// found copies.
 	text := unsafe.String(unsafe.SliceData(line), len(line))
 	p.line, p.message, p.service, p.times, p.attempts, p.yield = Line{}, "", "", 1, 0, yield
 	if !p.envelope(text, 0) {
+		p.last.forget()
 		if strings.TrimSpace(text) == "" {
 			return Reading{}
 		}
@@ -123,7 +125,7 @@ func (p *Parser) Parse(line []byte, yield func(guard.Attempt)) Reading {
 // the line says is not read.
 func (p *Parser) When(line []byte) time.Time {
 	p.line = Line{}
-	if line = line[:min(len(line), MaxLine)]; !p.envelope(unsafe.String(unsafe.SliceData(line), len(line)), 0) {
+	if len(line) >= MaxLine || !p.envelope(unsafe.String(unsafe.SliceData(line), len(line)), 0) {
 		return time.Time{}
 	}
 	return p.line.At
@@ -143,7 +145,7 @@ func (p *Parser) read() Reading {
 	if r, repeated := p.repeated(); repeated {
 		return r
 	}
-	prog := p.program(p.line.Program)
+	prog := p.programs.of(p.line.Program)
 	p.line.Program = prog.name
 	if prog.read == nil {
 		p.last.forget()

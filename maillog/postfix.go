@@ -42,8 +42,8 @@ func (p *Parser) postfix(m string) (Class, string) {
 	switch {
 	case strings.HasPrefix(m, "warning: "):
 		return p.postfixWarning(m[len("warning: "):])
-	case m == "":
-		return Other, ""
+	case strings.HasPrefix(m, "NOQUEUE: client="): // before a filter has taken the message
+		return p.postfixClient(m[len("NOQUEUE: client="):])
 	}
 	// All of these say what a client has sent, so none is looked at further.
 	for _, known := range [...]string{
@@ -62,7 +62,7 @@ func (p *Parser) postfix(m string) (Class, string) {
 		}
 		return Other, ""
 	}
-	return p.unknown(m)
+	return p.postfixOther(m)
 }
 
 // postfixWarning reads "host[address]:port: SASL MECHANISM authentication failed:
@@ -145,17 +145,22 @@ func postfixReason(reason string) (outcome score.Outcome, why string) {
 	return score.Failure, ""
 }
 
-// postfixOther is for warnings that say nothing of a login. Those that quote a
-// client are known by their beginning.
+// postfixOther is for lines that say nothing of a login. Those that quote a client
+// are known by their beginning, or have the quotation in quotes.
 func (p *Parser) postfixOther(m string) (Class, string) {
 	for _, quoting := range [...]string{
 		"non-SMTP command from ", "Illegal address syntax from ", "hostname ", "numeric ", "malformed ", "valid_hostname", "milter ",
 		"TLS ", "bad command startup", "restriction ", "Connection ", "problem talking to ", "access ", "dict_", "unknown command",
+		"bad ETRN ", "don't know if command ", "using backwards-compatible ", "NOQUEUE: ",
 	} {
 		if strings.HasPrefix(m, quoting) {
 			return Other, ""
 		}
 	}
+	if strings.Contains(m, ": request longer than ") || strings.Contains(m, ": malformed BDAT ") {
+		return Other, ""
+	}
+	m, _, _ = strings.Cut(m, `"`)
 	return p.unknown(m)
 }
 

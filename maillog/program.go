@@ -15,17 +15,33 @@ type program struct {
 // log can name himself as he likes.
 const maxPrograms = 1024
 
-// program finds out once how lines of the program with this name are read.
-func (p *Parser) program(name string) program {
-	prog, known := p.programs[name]
-	if !known {
-		prog = lookUp(name)
-		prog.name = strings.Clone(name)
-		if len(p.programs) >= maxPrograms {
-			clear(p.programs)
-		}
-		p.programs[prog.name] = prog
+// programs remembers how the lines of programs are read, those that were seen last
+// without a search.
+type programs struct {
+	all  map[string]*program
+	last [16]*program
+}
+
+// of finds out once how lines of the program with this name are read.
+func (p *programs) of(name string) *program {
+	slot := &p.last[0]
+	if n := len(name); n > 0 {
+		slot = &p.last[(7*n+int(name[n-1])+int(name[n/2]))%len(p.last)]
 	}
+	if *slot != nil && (*slot).name == name {
+		return *slot
+	}
+	prog := p.all[name]
+	if prog == nil {
+		found := lookUp(name)
+		prog = &found
+		prog.name = strings.Clone(name)
+		if p.all == nil || len(p.all) >= maxPrograms {
+			p.all = map[string]*program{}
+		}
+		p.all[prog.name] = prog
+	}
+	*slot = prog
 	return prog
 }
 
