@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-//go:embed saslguard.yaml postfix dovecot systemd
+//go:embed saslguard.yaml postfix dovecot systemd prometheus grafana
 var embedded embed.FS
 
 // defaultsName is the file of the defaults among the embedded ones.

@@ -12,7 +12,8 @@ import (
 
 func TestSnippets(t *testing.T) {
 	want := []string{
-		"dovecot/2.3/90-saslguard.conf", "dovecot/2.4/90-saslguard.conf", "postfix/main.cf", "postfix/master.cf",
+		"dovecot/2.3/90-saslguard.conf", "dovecot/2.4/90-saslguard.conf", "grafana/saslguard.json", "postfix/main.cf", "postfix/master.cf",
+		"prometheus/alerts.yml",
 		"saslguard.yaml", "systemd/saslguard-dovecot.socket", "systemd/saslguard-postfix.socket", "systemd/saslguard.service",
 	}
 	if got := Snippets(); !slices.Equal(got, want) {
@@ -20,7 +21,11 @@ func TestSnippets(t *testing.T) {
 	}
 	for _, name := range Snippets() {
 		text := snippet(t, name)
-		if !strings.HasPrefix(text, "# ") || !strings.HasSuffix(text, "\n") {
+		begin := "# "
+		if strings.HasSuffix(name, ".json") {
+			begin = "{" // JSON has no comments
+		}
+		if !strings.HasPrefix(text, begin) || !strings.HasSuffix(text, "\n") {
 			t.Errorf("%s does not begin with a comment, or not end with a line", name)
 		}
 		if strings.Contains(text, "\t") || strings.Contains(text, "\r") {

@@ -251,6 +251,7 @@ func (d *Daemon) makeFollower() (err error) {
 	}
 	d.logs, err = follow.New(d.config.Maillog, follow.Options{
 		Judge: d.guard, Directory: dir, Key: d.store.Key(), Logger: d.log.Named("maillog"), Registerer: d.metrics,
+		Notice: func(n follow.Notice) { d.notifier.Tell(logNews(n, time.Now())) },
 	})
 	return err
 }
@@ -262,8 +263,21 @@ func (d *Daemon) measure() error {
 		ConstLabels: prometheus.Labels{"version": d.version},
 	})
 	info.Set(1)
+	agent := func(name, help string, value func(*store.AgentState) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			if a := d.agent.latest(); a != nil {
+				return value(a)
+			}
+			return 0
+		})
+	}
 	for _, c := range []prometheus.Collector{
-		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		info,
+		agent("saslguard_firewall_agent_up", "1 while the firewall agent of this host says that it is there.",
+			func(*store.AgentState) float64 { return 1 }),
+		agent("saslguard_firewall_agent_bans", "Bans that the firewall of this host holds, as its agent said last.",
+			func(a *store.AgentState) float64 { return float64(a.Bans) }),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		if err := d.metrics.Register(c); err != nil {
 			return err

@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/enrich"
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/maillog/follow"
 	"github.com/saslguard/saslguard/notify"
 )
 
@@ -106,4 +108,20 @@ func storeNews(p admin.Part, now time.Time) notify.News {
 		n.Title, n.Do = "the state file cannot be written", "Look after the disk. Logins go on; what is learnt now is lost if saslguard restarts."
 	}
 	return n
+}
+
+// logNews finds the words for a log that is not understood.
+func logNews(n follow.Notice, now time.Time) notify.News {
+	w := notify.News{
+		Kind: notify.LogFormat, At: now, Key: n.Source + " " + n.Program,
+		Title: "lines of " + n.Source + " look like failed logins and are not understood",
+		Why:   fmt.Sprintf("%d lines of %s, and no other of it was understood", n.Lines, n.Program),
+		Do:    "Failures in this log are not counted. saslguard's own log shows a line; please report it.",
+	}
+	if n.Program == "" {
+		w.Title = n.Source + " is no mail log"
+		w.Why = fmt.Sprintf("none of its latest %d lines begins as lines of logs do", n.Lines)
+		w.Do = "See that maillog names the right file."
+	}
+	return w
 }

@@ -66,18 +66,26 @@ func (g *Guard) spared(who *identity, w wish, st *store.Standing, r *Rules) bool
 	return true
 }
 
+// Why a prefix is spared, in a word.
+const (
+	sparedPrivate = "private"
+	sparedOwn     = "own"
+	sparedOffice  = "office"
+	sparedBrake   = "brake"
+)
+
 // spares says why a prefix is not banned, as a word and as a sentence, or "".
 func (g *Guard) spares(who *identity, p netip.Prefix, st *store.Standing, r *Rules) (kind, why string) {
 	switch {
 	case !r.banPrivate && !public(who.addr):
 		// Behind a proxy or a gateway that hides the clients, this would ban it.
-		return "private", "its address is private; if a proxy or NAT hides the clients, have it pass their addresses on (PROXY protocol, XCLIENT); if it is your webmail, put it into rules.allow_clients"
+		return sparedPrivate, "its address is private; if a proxy or NAT hides the clients, have it pass their addresses on (PROXY protocol, XCLIENT); if it is your webmail, put it into rules.allow_clients"
 	case !r.banPrivate && g.ownIn(p):
-		return "own", "an address of this host is in it"
+		return sparedOwn, "an address of this host is in it"
 	case r.office > 0 && st.FamiliarAccounts >= r.office:
-		return "office", "an office: accounts log in from its network"
+		return sparedOffice, "an office: accounts log in from its network"
 	case g.brake.on(who.at):
-		return "brake", "bans pause, since the password database is likely broken"
+		return sparedBrake, "bans pause, since the password database is likely broken"
 	}
 	return "", ""
 }

@@ -47,6 +47,7 @@ func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
 		tarpitsFull: counter("saslguard_tarpits_full_total", "Attempts that passed undelayed because as many are held as may be."),
 	}
 	m.prepare()
+	m.prepareRare()
 	if reg == nil {
 		return m, nil
 	}
@@ -56,6 +57,12 @@ func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
 	collectors := []prometheus.Collector{
 		m.attempts, m.origins, m.verdicts, m.bans, m.sparedBans, m.observed, m.dropped, m.storeErrors, m.banErrors, m.tarpitsFull,
 		gauge("saslguard_report_queue_length", "Reports waiting to be counted.", func() float64 { return float64(len(g.queue)) }, nil),
+		gauge("saslguard_enforcing", "1 in mode enforce, 0 in mode observe.", func() float64 {
+			if g.Rules().enforce {
+				return 1
+			}
+			return 0
+		}, nil),
 		gauge("saslguard_brake_on", "1 while automatic bans pause.", func() float64 {
 			if g.brake.on(g.now()) {
 				return 1
@@ -101,6 +108,23 @@ func (m *metrics) prepare() {
 				m.byVerdict[f][action][done] = byRule
 			}
 		}
+	}
+}
+
+// prepareRare makes the children of what happens seldom, so that their series exist
+// before it does: a rate of what has just begun to exist is nothing.
+func (m *metrics) prepareRare() {
+	for _, r := range []Rule{RuleClientScore, RuleNetworkScore, RuleTrap} {
+		m.bans.WithLabelValues(string(r), "false")
+		m.bans.WithLabelValues(string(r), "true")
+	}
+	for _, kind := range []string{sparedPrivate, sparedOwn, sparedOffice, sparedBrake} {
+		m.sparedBans.WithLabelValues(kind)
+	}
+	for _, r := range []Rule{
+		RuleOperatorBan, RuleAccountBlock, RuleBan, RuleClientScore, RulePairScore, RuleNetworkScore, RuleAccountScore, RuleInFlight,
+	} {
+		m.observed.WithLabelValues(string(r))
 	}
 }
 

@@ -50,7 +50,7 @@ func FuzzClean(f *testing.F) {
 
 // FuzzURL holds that no URL is echoed by an error.
 func FuzzURL(f *testing.F) {
-	for _, s := range []string{"slack://hunter2secret@c", "smtp://u:hunter2secret@h/?x=1", "generic+https://h/hunter2secret?%zz", "x", "://", "smtp://h/?to=hunter2secret&auth=hunter2secret"} {
+	for _, s := range []string{"slack://hunter2secret@c", "smtp://u:hunter2secret@h/?x=1", "generic+https://h/hunter2secret?%zz", "x", "://", "generic://u:hu-nt-er-2s@h/?hunter2secret", "smtp://h/?to=hunter2secret&auth=hunter2secret"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {

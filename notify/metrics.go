@@ -57,11 +57,22 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// expect makes the series of receivers, so that they exist before the first failure.
+func (m *metrics) expect(targets []target) {
+	for _, t := range targets {
+		for _, r := range []string{resultDelivered, resultFailed, resultGivenUp, resultDropped} {
+			m.deliveries.WithLabelValues(scheme(t.name()), r)
+		}
+	}
+}
+
+// scheme is what a receiver is, the last word of its name.
+func scheme(name string) string { return name[strings.LastIndexByte(name, ' ')+1:] }
+
 func (m *metrics) news(k Kind, result string) {
 	m.found.WithLabelValues(string(k), result).Inc()
 }
 
-// delivery counts by the kind of receiver, the last word of its name.
 func (m *metrics) delivery(target, result string) {
-	m.deliveries.WithLabelValues(target[strings.LastIndexByte(target, ' ')+1:], result).Inc()
+	m.deliveries.WithLabelValues(scheme(target), result).Inc()
 }

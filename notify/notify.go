@@ -94,6 +94,7 @@ func (n *Notifier) Reload(c Config) error {
 	if err != nil {
 		return err
 	}
+	n.metrics.expect(s.targets)
 	n.settings.Store(s)
 	select {
 	case n.reloaded <- struct{}{}:

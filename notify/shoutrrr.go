@@ -1,12 +1,16 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
@@ -115,59 +119,76 @@ func (s *service) send(ctx context.Context, m message) error {
 	}
 }
 
-// redact takes out of an error what belongs to the URL, and all other URLs.
+// redact takes out of an error what belongs to the URL, and all other URLs. Libraries
+// quote, decode and change the case of what they complain of, so it goes by words.
 func (s *service) redact(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := err.Error()
-	for _, secret := range secrets(s.raw) {
-		text = strings.ReplaceAll(text, secret, "…")
-	}
-	words := strings.Fields(text)
+	words := strings.Fields(err.Error())
 	for i, w := range words {
 		if strings.Contains(w, "://") {
 			words[i] = "…"
 		}
 	}
-	return errors.New(printable(strings.Join(words, " "), 300))
+	text := strings.Join(words, " ")
+	for _, secret := range secrets(s.raw) {
+		text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(secret)).ReplaceAllLiteralString(text, "…")
+	}
+	return errors.New(printable(text, 300))
 }
 
-// secrets are the parts of a URL that could be secret: all but the host, which an
-// error had better name, in the forms in which they could be shown. The longest
-// come first. Short parts are words such as yes, or nobody's secret.
+// shortestSecret is what a run of letters and digits in a URL has to have to be taken
+// for a secret. Shorter ones are words such as yes, or nobody's secret.
+const shortestSecret = 5
+
+// secrets are all runs of letters and digits of a URL, as it is written and as it is
+// meant, and its parts as a whole, the longest first, but for those that an error had better name: the
+// addresses of mail, and a host with a domain. Many URLs have a token for a host.
 func secrets(raw string) []string {
-	const shortest = 4
+	named := map[string]bool{}
 	parts := []string{raw}
 	if u, err := url.Parse(raw); err == nil {
-		parts = append(parts, u.String(), u.RawQuery, u.Path, u.EscapedPath(), u.Fragment)
-		if u.User != nil {
-			password, _ := u.User.Password()
-			parts = append(parts, u.User.String(), u.User.Username(), password, url.QueryEscape(password), url.PathEscape(password))
-		}
-		for _, p := range strings.Split(u.Path, "/") {
-			parts = append(parts, p, url.PathEscape(p))
+		parts = append(parts, u.Fragment, u.User.String(), u.User.Username())
+		parts = append(parts, strings.Split(u.Path, "/")...)
+		password, _ := u.User.Password()
+		parts = append(parts, password)
+		keep := []string{u.Scheme}
+		if strings.Contains(u.Hostname(), ".") || u.Scheme == "smtp" {
+			keep = append(keep, u.Host)
 		}
 		for key, values := range u.Query() {
+			parts = append(append(parts, key), values...)
 			switch strings.ToLower(key) {
-			case "from", "fromaddress", "to", "toaddresses": // an error says which was refused
-				continue
-			}
-			for _, v := range values {
-				parts = append(parts, v, url.QueryEscape(v))
+			case "from", "fromaddress", "to", "toaddresses":
+				keep = append(keep, values...)
 			}
 		}
-		switch u.Scheme {
-		case "smtp": // only its user and password are secret, beside the parameters
-		default:
-			if !strings.Contains(u.Hostname(), ".") { // many have a token for a host
-				parts = append(parts, u.Host, u.Hostname())
+		for _, k := range keep {
+			for _, run := range runs(k) {
+				named[run] = true
 			}
 		}
 	}
-	parts = slices.DeleteFunc(parts, func(p string) bool { return len(p) < shortest })
-	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) })
-	return slices.Compact(parts)
+	var all []string
+	for i, p := range parts {
+		for _, run := range runs(p) {
+			if len(run) >= shortestSecret && !named[run] {
+				all = append(all, run)
+			}
+		}
+		// As a whole too, where it has no long run: not the whole URL, and no address.
+		if i > 0 && len(p) >= shortestSecret && !slices.ContainsFunc(runs(p), func(r string) bool { return named[r] }) {
+			quoted := strconv.Quote(p)
+			all = append(all, p, quoted[1:len(quoted)-1], url.QueryEscape(p), url.PathEscape(p))
+		}
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return slices.Compact(all)
+}
+
+func runs(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 }
 
 // silent is a logger for services, who log what they send and to whom.

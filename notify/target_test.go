@@ -206,3 +206,12 @@ func TestStatusError(t *testing.T) {
 		}
 	}
 }
+
+// A secret without a long run of letters is one too.
+func TestRedact(t *testing.T) {
+	s := &service{raw: "generic://bob:hu-nt-er%22@mail.example.org/p-a-t-h/?k=v-a-l-u-e&from=me@example.org"}
+	got := s.redact(errors.New(`refused hu-nt-er" "hu-nt-er\"" P-A-T-H v-a-l-u-e by mail.example.org for me@example.org at https://x/y`)).Error()
+	if want := `refused … "…" … … by mail.example.org for me@example.org at …`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -57,6 +57,10 @@ type Options struct {
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer // nil: not measured
 	Now        func() time.Time      // nil: time.Now
+
+	// Notice is told of logs that are not understood, once an hour for each source
+	// and program at most, and must not block; nil: nobody.
+	Notice func(Notice)
 }
 
 // Follower follows the logs of a configuration.
@@ -83,6 +87,7 @@ type shared struct {
 	now      func() time.Time
 	log      *zap.Logger
 	metrics  *metrics
+	notice   func(Notice) // nil: nobody is told
 	services atomic.Pointer[serviceSet]
 	begun    chan struct{} // holds a token when a source has found its place
 	twice    sync.Map      // the services of which was said that they are reported as well
@@ -129,7 +134,7 @@ func New(c Config, o Options) (*Follower, error) {
 		o.Now = time.Now
 	}
 	f := &Follower{
-		shared: &shared{judge: o.Judge, key: o.Key, now: o.Now, log: o.Logger, begun: make(chan struct{}, 1)},
+		shared: &shared{judge: o.Judge, key: o.Key, now: o.Now, log: o.Logger, notice: o.Notice, begun: make(chan struct{}, 1)},
 		dir:    o.Directory, config: c, sources: map[string]*following{}, loaded: &state{},
 	}
 	f.services.Store((*serviceSet)(&c.Services))

@@ -86,6 +86,7 @@ func newMetrics(reg prometheus.Registerer, behind, troubled func() float64) (*me
 	}
 	gauge("behind_seconds", "How long no log that is behind has been read to its end; 0: all are.", behind)
 	gauge("sources_unreadable", "Logs that cannot be followed.", troubled)
+	m.unknown.WithLabelValues(programName("")) // exists before there is one
 	lines := vec("lines_total", "Lines by what they are about.", "class")
 	for c := range m.lines {
 		m.lines[c] = lines.WithLabelValues(maillog.Class(c).String())

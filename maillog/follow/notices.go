@@ -25,6 +25,19 @@ type notices struct {
 	malformed look
 }
 
+// Notice is that a log is not understood.
+type Notice struct {
+	Source  string // the file's name, or the journal's
+	Program string // whose lines look like failed logins; "": none of its lines is one of a mail log
+	Lines   int    // since the last that was understood
+}
+
+func (n *notices) tell(x Notice) {
+	if n.notice != nil {
+		n.notice(x)
+	}
+}
+
 // look is what has not been understood since the last that was.
 type look struct {
 	count int
@@ -34,6 +47,7 @@ type look struct {
 func (n *notices) see(r maillog.Reading, line []byte) {
 	if r.Class == maillog.Malformed {
 		if n.worth(&n.malformed, fewMalformed) {
+			n.tell(Notice{Source: n.source, Lines: n.malformed.count})
 			n.log.Warn("none of the latest lines of the log begins as lines of logs do; is it a mail log?",
 				zap.String("source", n.source), zap.Int("lines", n.malformed.count), zap.String("sample", sample(line)))
 		}
@@ -52,6 +66,7 @@ func (n *notices) see(r maillog.Reading, line []byte) {
 			n.unknown[r.Kind] = l
 		}
 		if n.worth(l, fewUnknown) {
+			n.tell(Notice{Source: n.source, Program: programName(r.Kind), Lines: l.count})
 			n.log.Warn("lines look like failed logins and are not understood, and no other of this program was: they are not counted; please report the sample",
 				zap.String("source", n.source), zap.String("program", programName(r.Kind)), zap.Int("lines", l.count), zap.String("sample", sample(line)))
 		}
