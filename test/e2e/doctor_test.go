@@ -170,6 +170,20 @@ func (c *clinic) yaml(part, inner string) {
 	}
 }
 
+// joined waits until saslguard has reached Redis.
+func (c *clinic) joined() {
+	c.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		r, _ := c.examine(false, "--only", "health-degraded")
+		switch {
+		case worse(r) == "" && len(r.Findings) > 0:
+			return
+		case time.Now().After(deadline):
+			c.Fatalf("saslguard has not reached Redis: %+v", r.Findings)
+		}
+	}
+}
+
 func (c *clinic) hup() {
 	c.Helper()
 	seen := strings.Count(c.guard.Output(), `"msg":"reloaded"`)
@@ -191,6 +205,7 @@ func TestDoctorLooksAtRedis(t *testing.T) {
 	p.write(t, fmt.Sprintf("redis: {addresses: [%q], hash_key: 0123456789abcdef}\n", server.Addr))
 	p.start(t)
 	c := &clinic{T: t, program: p, args: []string{"doctor", "--config", p.config, "--postconf", "/nonexistent", "--doveconf", "/nonexistent"}}
+	c.joined()
 	c.want("as installed", "redis-eviction redis-persistence", 4)
 	client := server.Client(t)
 	if err := client.ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err(); err != nil {
