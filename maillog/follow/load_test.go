@@ -88,16 +88,10 @@ type runs struct {
 	counted, again, differ int      // lines; further times under the same ID; under another
 }
 
-// newRuns builds the helper without the race detector, whatever the test has:
-// here a million lines are to be read in little time.
-func newRuns(t *testing.T) *runs {
+func newRuns(t *testing.T, bin string) *runs {
 	t.Helper()
 	dir := t.TempDir()
-	r := &runs{T: t, bin: filepath.Join(dir, "helper"), log: filepath.Join(dir, "mail.log"), state: t.TempDir(), tally: filepath.Join(dir, "tally")}
-	if out, err := exec.Command("go", "test", "-c", "-o", r.bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building the helper: %v\n%s", err, out)
-	}
-	return r
+	return &runs{T: t, bin: bin, log: filepath.Join(dir, "mail.log"), state: t.TempDir(), tally: filepath.Join(dir, "tally")}
 }
 
 // run runs a helper for a while and ends it by a signal.
@@ -224,16 +218,21 @@ func (r *runs) follow(lines int, sig os.Signal) {
 	}
 }
 
-// A million lines over fifty rotations, with stops and starts at any moment: none
-// is lost and none is doubled.
-func TestAMillionLines(t *testing.T) {
-	r := newRuns(t)
-	r.follow(1_000_000, syscall.SIGTERM)
-	if r.again > 0 {
-		t.Errorf("%d lines were counted twice", r.again)
+// Under load, with stops at any moment. The helper is built without the race
+// detector, whatever the test has: a million lines are to be read in little time.
+func TestUnderLoad(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "helper")
+	if out, err := exec.Command("go", "test", "-c", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building the helper: %v\n%s", err, out)
 	}
+	// Over fifty rotations none is lost and none is doubled.
+	t.Run("a million lines", func(t *testing.T) {
+		r := newRuns(t, bin)
+		r.follow(1_000_000, syscall.SIGTERM)
+		if r.again > 0 {
+			t.Errorf("%d lines were counted twice", r.again)
+		}
+	})
+	// None is lost, and what is read again has the same ID, so that it counts once.
+	t.Run("killed", func(t *testing.T) { newRuns(t, bin).follow(300_000, syscall.SIGKILL) })
 }
-
-// The same with kill -9: none is lost, and what is read again has the same ID, so
-// that it counts once.
-func TestKilled(t *testing.T) { newRuns(t).follow(300_000, syscall.SIGKILL) }
