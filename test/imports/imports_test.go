@@ -19,7 +19,7 @@ const module = "github.com/saslguard/saslguard/"
 // the lines above its own, never one of its own line or of a line below.
 var order = [][]string{
 	{"score", "test/loggen/traffic"},
-	{"store", "test/loggen"},
+	{"store", "test/loggen", "test/replaybench"},
 	{"store/storetest"},
 	{"store/memory", "store/redis"},
 	{"store/failover"},
