@@ -54,6 +54,8 @@ func TestCommands(t *testing.T) {
 		{"config defaults", exitOK, string(configs.Defaults()), ""},
 		{"config nonsense", exitUsage, "", "nonsense"},
 		{"setup", exitOK, "dovecot/2.3/90-saslguard.conf\n", ""},
+		{"setup grafana", exitOK, `"uid": "saslguard"`, ""},
+		{"setup prometheus", exitOK, "alert: SaslguardDown", ""},
 		{"setup postfix/master.cf", exitOK, "check_policy_service", ""},
 		{"setup etc/passwd", exitUsage, "", "etc/passwd"},
 		{"setup nope", exitUsage, "", "\n  postfix/main.cf\n  postfix/master.cf\n"},

@@ -30,6 +30,8 @@ standard error, so that the output can go into a file.`,
   saslguard setup postfix
   saslguard setup dovecot > /etc/dovecot/conf.d/90-saslguard.conf
   saslguard setup dovecot --version 2.4 --nonce 00112233445566778899aabbccddeeff
+  saslguard setup grafana > saslguard-dashboard.json
+  saslguard setup prometheus > /etc/prometheus/saslguard-alerts.yml
   saslguard setup systemd/saslguard.service > /etc/systemd/system/saslguard.service`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -78,6 +80,9 @@ func (s *setup) run(c *cobra.Command, args []string) error {
 		names = configs.SnippetsBelow(args[0])
 	} else {
 		proposeSession(c)
+	}
+	if len(args) == 1 && len(names) == 1 && !strings.Contains(args[0], "/") {
+		args[0], names = names[0], nil // grafana, prometheus: there is but one file
 	}
 	if len(names) > 0 {
 		_, err := fmt.Fprintln(c.OutOrStdout(), strings.Join(names, "\n"))
