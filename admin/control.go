@@ -7,23 +7,38 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/saslguard/saslguard/eventlog"
+	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/store"
 )
 
 // ControlOptions are what a Control is made of.
 type ControlOptions struct {
-	Host   string       // this host's name
-	Ledger store.Ledger // bans and the allowlist, all hosts'
-	// Agent takes what the firewall agent of this host says of itself; nil: there
-	// is nobody to tell.
-	Agent  func(store.AgentState)
-	Logger *zap.Logger
+	Host    string // this host's name
+	Version string
+	Guard   *guard.Guard
+	Store   store.Store   // scores, bans and the allowlist, all hosts'
+	Cluster Cluster       // nil: this host is alone
+	Events  *eventlog.Log // nil: none are kept
+	Health  func() Health
+	// Agent returns what the firewall agent of this host said last, nil if there is
+	// none, and TakeAgent takes what it says now.
+	Agent     func() *store.AgentState
+	TakeAgent func(store.AgentState)
+	// Audit is where all hosts write who changed what; nil: only this one's log.
+	Audit eventlog.Shared
+	// Resolve resolves host names of the allowlist; nil: the system's resolver.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	Logger  *zap.Logger
+	// AuditLogger gets who changed what.
+	AuditLogger *zap.Logger
 }
 
 // Control serves the control API: on a Unix socket, where whoever can open it may
@@ -36,6 +51,9 @@ type ControlOptions struct {
 type Control struct {
 	options  ControlOptions
 	log      *zap.Logger
+	started  time.Time
+	auditor  auditor
+	names    *names
 	http     http.Server
 	tokens   atomic.Pointer[[]token]
 	cert     atomic.Pointer[tls.Certificate]
@@ -54,7 +72,19 @@ const (
 
 // NewControl returns the API of a configuration that has passed Check.
 func NewControl(cfg ControlConfig, o ControlOptions) (*Control, error) {
-	c := &Control{options: o, log: o.Logger, stopping: make(chan struct{})}
+	if o.Resolve == nil {
+		o.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	c := &Control{
+		options: o, log: o.Logger, started: time.Now().UTC(), stopping: make(chan struct{}),
+		auditor: auditor{shared: o.Audit, log: o.AuditLogger},
+		names: &names{
+			guard: o.Guard, store: o.Store, host: o.Host, resolve: o.Resolve, log: o.Logger,
+			kicked: make(chan struct{}, 1), failed: map[string]bool{},
+		},
+	}
 	c.stop = sync.OnceFunc(func() { close(c.stopping) })
 	if err := c.Reload(cfg); err != nil {
 		return nil, err
@@ -106,6 +136,12 @@ func (c *Control) Serve(l net.Listener) error {
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control: %w", err)
 	}
+	return nil
+}
+
+// Run keeps the host names of the allowlist resolved until ctx ends.
+func (c *Control) Run(ctx context.Context) error {
+	c.names.run(ctx)
 	return nil
 }
 

@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/saslguard/saslguard/admin/client"
+	"github.com/saslguard/saslguard/eventlog"
+	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/store"
 	"github.com/saslguard/saslguard/store/memory"
 )
@@ -21,10 +25,16 @@ import (
 type world struct {
 	*testing.T
 	store   *memory.Store
+	guard   *guard.Guard
+	log     *eventlog.Log
 	control *Control
 	client  *client.Client
 	socket  string
 	agents  chan store.AgentState
+
+	enforces *store.AgentState // the host's firewall agent; nil: none
+	names    addressBook
+	audit    *observer.ObservedLogs
 }
 
 func newWorld(t *testing.T) *world {
@@ -40,9 +50,15 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close(context.Background()) })
+	w.makeGuard()
+	core, logs := observer.New(zap.InfoLevel)
+	w.audit = logs
 	w.control, err = NewControl(ControlConfig{}, ControlOptions{
-		Host: "mx1", Ledger: w.store, Agent: func(a store.AgentState) { w.agents <- a },
-		Logger: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)),
+		Host: "mx1", Version: "test", Guard: w.guard, Store: w.store, Events: w.log,
+		Health: func() Health { return Health{} },
+		Agent:  w.agent, TakeAgent: func(a store.AgentState) { w.agents <- a },
+		Resolve: w.names.resolve,
+		Logger:  zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)), AuditLogger: zap.New(core),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +67,53 @@ func newWorld(t *testing.T) *world {
 	w.client = newClient(t, client.Options{Address: "unix:" + w.socket})
 	return w
 }
+
+// makeGuard runs a guard with the shipped rules, and the log of its events.
+func (w *world) makeGuard() {
+	w.Helper()
+	const day = 24 * time.Hour
+	rules, err := guard.NewRules(guard.Config{
+		HalfLife:  time.Hour,
+		Points:    guard.PointsConfig{Failure: 1, UnknownAccount: 1, FurtherAccount: 1, FreeRepeats: 20},
+		Client:    guard.ClientConfig{Tarpit: 3, Refuse: 10, Ban: 20, IPv4: 32, IPv6: 64},
+		Network:   guard.NetworkConfig{Tarpit: 20, IPv4: 24, IPv6: 48},
+		Account:   guard.AccountConfig{Tarpit: 10, Refuse: 20},
+		Familiar:  guard.FamiliarConfig{For: 30 * day, Budget: 10, Office: 3},
+		Passwords: guard.PasswordsConfig{Remember: 3, For: 90 * day},
+		Tarpit:    guard.TarpitConfig{Max: 5 * time.Second, MaxSMTP: 4 * time.Second, HeldPostfix: 20, HeldDovecot: 50, HeldClient: 2},
+		Ban:       guard.BanConfig{First: time.Hour, Max: 30 * day, Forget: 60 * day},
+		Brake:     guard.BrakeConfig{Networks: 10, Pause: 10 * time.Minute},
+
+		DefaultDomain: "lab.test", TrapAccounts: []string{"trap"},
+		AllowClients: []string{"127.0.0.0/8", "::1/128", "198.51.100.64/26"},
+	}, true)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if w.log, err = eventlog.New(eventlog.Config{Keep: day, Max: 1000}, eventlog.Options{Logger: zap.NewNop()}); err != nil {
+		w.Fatal(err)
+	}
+	w.guard, err = guard.New(guard.Options{
+		Rules: rules, Scores: w.store, Ledger: w.store, Key: w.store.Key(), Host: "mx1", Observe: w.log.Observe,
+		Own: []netip.Addr{netip.MustParseAddr("203.0.113.250")}, Logger: zap.NewNop(), Metric: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.guard.Run(ctx) }()
+	w.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.Error(err)
+		}
+	})
+	<-w.guard.Synced()
+}
+
+// agent is what the firewall agent of the host has said, if it has.
+func (w *world) agent() *store.AgentState { return w.enforces }
 
 // serve serves on one more address and returns it.
 func (w *world) serve(network, address string) string {

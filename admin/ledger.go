@@ -11,7 +11,7 @@ import (
 // that lags is given a snapshot again by the ledger, so nothing grows for it.
 func (c *Control) watchLedger(ctx context.Context, _ *struct{}, l *lines) error {
 	snapshot := false
-	return c.options.Ledger.Watch(ctx, func(e store.Event) error {
+	return c.options.Store.Watch(ctx, func(e store.Event) error {
 		switch e.Kind {
 		case store.Reset:
 			snapshot = true
@@ -31,8 +31,6 @@ func (c *Control) takeAgent(_ context.Context, _ *caller, in *api.Agent) (*api.D
 	if state.Backend == "" || state.State == "" {
 		return nil, api.Wrong("backend", "backend and state are needed")
 	}
-	if c.options.Agent != nil {
-		c.options.Agent(state)
-	}
+	c.options.TakeAgent(state)
 	return &api.Done{OK: true}, nil
 }

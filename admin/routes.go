@@ -33,7 +33,20 @@ type handler struct {
 func routes() []route {
 	return []route{
 		{"GET", "/v1/openapi.yaml", RoleRead, handler{serve: openAPI}},
-		{"GET", "/v1/ledger/watch", RoleRead, stream[struct{}, api.LedgerEvent]((*Control).watchLedger)},
+		{"GET", "/v1/status", RoleRead, answer((*Control).status)},
+		{"GET", "/v1/bans", RoleRead, answer((*Control).bans)},
+		{"POST", "/v1/bans", RoleOperate, answer((*Control).ban)},
+		{"POST", "/v1/bans/remove", RoleOperate, answer((*Control).unban)},
+		{"GET", "/v1/allow", RoleRead, answer((*Control).allowed)},
+		{"POST", "/v1/allow", RoleOperate, answer((*Control).allow)},
+		{"POST", "/v1/allow/remove", RoleOperate, answer((*Control).disallow)},
+		{"POST", "/v1/accounts/forget", RoleOperate, answer((*Control).forget)},
+		{"GET", "/v1/explain", RoleRead, answer((*Control).explain)},
+		{"GET", "/v1/events", RoleRead, answer((*Control).events)},
+		{"GET", "/v1/events/watch", RoleRead, stream[api.EventsQuery, api.Event]((*Control).checkWatch, (*Control).watchEvents, eventBeat)},
+		{"GET", "/v1/report", RoleRead, answer((*Control).report)},
+		{"GET", "/v1/audit", RoleRead, answer((*Control).audited)},
+		{"GET", "/v1/ledger/watch", RoleRead, stream[struct{}, api.LedgerEvent](nil, (*Control).watchLedger, ledgerBeat)},
 		{"POST", "/v1/firewall/agent", RoleOperate, answer((*Control).takeAgent)},
 	}
 }
@@ -64,7 +77,9 @@ func answer[Req, Res any](f func(*Control, context.Context, *caller, *Req) (*Res
 }
 
 // stream is a handler that answers with lines until one of both ends hangs up.
-func stream[Req, Line any](f func(*Control, context.Context, *Req, *lines) error) handler {
+// What it is asked for is checked before the first of them, if check is not nil;
+// beat is the sign of life.
+func stream[Req, Line any](check func(*Control, *Req) error, f func(*Control, context.Context, *Req, *lines) error, beat func() Line) handler {
 	return handler{
 		request: reflect.TypeFor[Req](), response: reflect.TypeFor[Line](), stream: true,
 		serve: func(c *Control, _ *caller, w http.ResponseWriter, r *http.Request) {
@@ -73,7 +88,13 @@ func stream[Req, Line any](f func(*Control, context.Context, *Req, *lines) error
 				c.fail(w, err)
 				return
 			}
-			c.stream(w, r, func(ctx context.Context, l *lines) error { return f(c, ctx, &in, l) })
+			if check != nil {
+				if err := check(c, &in); err != nil {
+					c.fail(w, err)
+					return
+				}
+			}
+			c.stream(w, r, func() any { return beat() }, func(ctx context.Context, l *lines) error { return f(c, ctx, &in, l) })
 		},
 	}
 }

@@ -96,13 +96,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) health(w http.ResponseWriter, h Health) {
+// worst is a health with the state of its worst part.
+func worst(h Health) Health {
 	h.State = OK
 	for _, p := range h.Parts {
 		if p.State == Failing || p.State == Degraded && h.State == OK {
 			h.State = p.State
 		}
 	}
+	return h
+}
+
+func (s *Server) health(w http.ResponseWriter, h Health) {
+	h = worst(h)
 	w.Header().Set("Content-Type", "application/json")
 	if h.State == Failing {
 		w.WriteHeader(http.StatusServiceUnavailable)

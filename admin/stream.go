@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/saslguard/saslguard/admin/api"
+	"github.com/saslguard/saslguard/eventlog"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 
 // stream answers with lines of JSON (application/x-ndjson) until the reader hangs
 // up, is too slow, or the server stops.
-func (c *Control) stream(w http.ResponseWriter, r *http.Request, tell func(context.Context, *lines) error) {
+func (c *Control) stream(w http.ResponseWriter, r *http.Request, sign func() any, tell func(context.Context, *lines) error) {
 	if c.watchers.Add(1) > maxWatchers {
 		c.watchers.Add(-1)
 		c.fail(w, api.Errorf(http.StatusServiceUnavailable, api.Busy, "%d watch already, and no more may", maxWatchers))
@@ -55,7 +56,7 @@ func (c *Control) stream(w http.ResponseWriter, r *http.Request, tell func(conte
 		return
 	}
 	var beating sync.WaitGroup
-	beating.Go(func() { c.beat(ctx, cancel, l) })
+	beating.Go(func() { c.beat(ctx, cancel, sign, l) })
 	err := tell(ctx, l)
 	cancel()
 	beating.Wait()
@@ -65,13 +66,13 @@ func (c *Control) stream(w http.ResponseWriter, r *http.Request, tell func(conte
 }
 
 // beat sends signs of life until ctx ends, and ends it when the server stops.
-func (c *Control) beat(ctx context.Context, cancel func(), l *lines) {
+func (c *Control) beat(ctx context.Context, cancel func(), sign func() any, l *lines) {
 	tick := time.NewTicker(heartbeatEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			_ = l.write(heartbeat{Event: api.Heartbeat}, true) // it cancels what it cannot write to
+			_ = l.write(sign(), true) // it cancels what it cannot write to
 		case <-c.stopping:
 			cancel()
 			return
@@ -81,9 +82,11 @@ func (c *Control) beat(ctx context.Context, cancel func(), l *lines) {
 	}
 }
 
-// heartbeat is a line of every stream.
-type heartbeat struct {
-	Event api.EventName `json:"event"`
+// The signs of life.
+func ledgerBeat() api.LedgerEvent { return api.LedgerEvent{Event: api.Heartbeat} }
+
+func eventBeat() api.Event {
+	return api.Event{At: time.Now().UTC(), Kind: eventlog.Heartbeat, Count: 1}
 }
 
 // lines writes lines of JSON. Its methods may be called by several goroutines.

@@ -21,6 +21,7 @@ import (
 	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/enrich"
+	"github.com/saslguard/saslguard/eventlog"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/maillog/follow"
 	"github.com/saslguard/saslguard/notify"
@@ -46,6 +47,7 @@ type Config struct {
 	Admin   admin.Config         `mapstructure:"admin"`
 	Notify  notify.Config        `mapstructure:"notify"`
 	Enrich  enrich.Config        `mapstructure:"enrich"`
+	Events  eventlog.Config      `mapstructure:"events"`
 
 	places   places   // where the values that are not defaults came from
 	warnings Problems // see Warnings
@@ -92,6 +94,7 @@ func (c *Config) parts() []keyedPart {
 		{"admin", &c.Admin},
 		{"notify", &c.Notify},
 		{"enrich", &c.Enrich},
+		{"events", &c.Events},
 	}
 }
 

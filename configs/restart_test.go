@@ -16,7 +16,7 @@ func TestRestart(t *testing.T) {
 		"postfix.listen", "postfix.socket_mode", "postfix.socket_owner",
 		"dovecot.listen", "dovecot.socket_mode", "dovecot.socket_owner",
 		"dovecot.max_connections", "dovecot.max_body", "dovecot.idle_timeout", "dovecot.read_timeout",
-		"admin.listen",
+		"admin.listen", "events.keep", "events.max",
 		"admin.control.socket", "admin.control.socket_mode", "admin.control.socket_owner", "admin.control.listen",
 	}
 	schema().child("store").walk(func(f *field) {

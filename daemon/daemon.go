@@ -26,6 +26,7 @@ import (
 	"github.com/saslguard/saslguard/configs"
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/enrich"
+	"github.com/saslguard/saslguard/eventlog"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/listen"
 	"github.com/saslguard/saslguard/maillog/follow"
@@ -66,7 +67,8 @@ type Daemon struct {
 	logs    *follow.Follower
 	admin   *admin.Server
 	control *admin.Control
-	agent   agentBoard // the firewall agent of this host
+	events  *eventlog.Log // nil: none are kept
+	agent   agentBoard    // the firewall agent of this host
 	metrics *prometheus.Registry
 
 	enricher  *enrich.Enricher
@@ -94,6 +96,12 @@ func New(c *configs.Config, o Options) (d *Daemon, err error) {
 	if err = d.openStore(); err != nil {
 		return d, err
 	}
+	if d.events, err = eventlog.New(c.Events, eventlog.Options{
+		Shared: d.feed("events"), Logger: o.Logger.Named("events"), Registerer: d.metrics,
+	}); err != nil {
+		return d, err
+	}
+	d.observers = append(d.observers, d.events.Observe)
 	if err = d.makeNotifier(); err != nil {
 		return d, err
 	}
@@ -237,9 +245,14 @@ func (d *Daemon) makeFaces() (err error) {
 		return err
 	}
 	d.admin = admin.New(admin.Options{Gatherer: d.metrics, Health: d.health, Logger: d.log.Named("admin")})
-	d.control, err = admin.NewControl(d.config.Admin.Control, admin.ControlOptions{
-		Host: d.host(), Ledger: d.store, Agent: d.agent.note, Logger: d.log.Named("control"),
-	})
+	o := admin.ControlOptions{
+		Host: d.host(), Version: d.version, Guard: d.guard, Store: d.store, Events: d.events, Health: d.health,
+		Agent: d.agent.latest, TakeAgent: d.agent.note, Audit: d.feed("audit"), Logger: d.log.Named("control"), AuditLogger: d.log.Named("audit"),
+	}
+	if d.redis != nil {
+		o.Cluster = d.redis
+	}
+	d.control, err = admin.NewControl(d.config.Admin.Control, o)
 	return err
 }
 
@@ -254,6 +267,14 @@ func (d *Daemon) makeFollower() (err error) {
 		Notice: func(n follow.Notice) { d.notifier.Tell(logNews(n, time.Now())) },
 	})
 	return err
+}
+
+// feed is a stream of texts that all hosts share, nil without Redis.
+func (d *Daemon) feed(name string) eventlog.Shared {
+	if d.redis == nil {
+		return nil
+	}
+	return d.redis.Feed(name)
 }
 
 // measure registers what belongs to no part.

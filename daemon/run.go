@@ -32,6 +32,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	beating.Go(func() { d.notifier.Run(guardCtx) })
 	beating.Go(func() { d.enricher.Run(guardCtx) })
 	beating.Go(func() { d.watchStores(guardCtx) })
+	// They end only with their context.
+	beating.Go(func() { _ = d.events.Run(guardCtx) })
+	beating.Go(func() { _ = d.control.Run(guardCtx) })
 	defer beating.Wait() // they end with guardCtx; Redis and receivers may take their timeouts
 	defer stopGuard()
 	go func() { guardDone <- d.guard.Run(guardCtx) }()
@@ -151,7 +154,7 @@ func (d *Daemon) beat(ctx context.Context) {
 	}
 	// It ends only with ctx, and says itself when it cannot reach Redis.
 	_ = d.redis.RunHeartbeat(ctx, func() redis.Host {
-		return redis.Host{Name: d.host(), Version: d.version, Mode: mode(d.guard.Rules()), Position: d.redis.Position(), Firewall: d.agent.latest()}
+		return redis.Host{Name: d.host(), Version: d.version, Mode: mode(d.guard.Rules()), Position: d.guard.Position(), Firewall: d.agent.latest()}
 	})
 }
 
@@ -249,6 +252,7 @@ func needRestart(before, after *configs.Config) (keys []string) {
 		{"dovecot.idle_timeout", before.Dovecot.IdleTimeout != after.Dovecot.IdleTimeout},
 		{"dovecot.read_timeout", before.Dovecot.ReadTimeout != after.Dovecot.ReadTimeout},
 		{"store", before.Store != after.Store},
+		{"events", before.Events != after.Events},
 		{"redis", !reflect.DeepEqual(before.Redis, after.Redis)},
 		{"admin.listen", before.Admin.Listen != after.Admin.Listen},
 		{"admin.control", admin.NeedRestart(before.Admin.Control, after.Admin.Control)},

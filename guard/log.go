@@ -75,6 +75,14 @@ func (g *Guard) tell(v *Verdict, a *Attempt, who *identity) {
 // outcomeNames are the outcomes in logs and metrics.
 var outcomeNames = [...]string{"unknown", "success", "failure", "unknown-account", "refused", "trapped", "ignored"}
 
+// OutcomeName is an outcome's name in logs, metrics and events.
+func OutcomeName(o score.Outcome) string {
+	if int(o) >= len(outcomeNames) {
+		return outcomeNames[score.Unknown]
+	}
+	return outcomeNames[o]
+}
+
 // complain logs an error. The logger is sampled, so that a store that is down
 // does not fill the disk.
 func (g *Guard) complain(message string, err error) {

@@ -19,6 +19,7 @@ type Rules struct {
 
 	client4, client6, network4, network6 int
 
+	points       PointsConfig
 	office       int
 	banPrivate   bool
 	ladder       store.Ladder
@@ -44,6 +45,7 @@ func NewRules(c Config, enforce bool) (*Rules, error) {
 		score:   scoreRules(c),
 		client4: c.Client.IPv4, client6: c.Client.IPv6,
 		network4: c.Network.IPv4, network6: c.Network.IPv6,
+		points:        c.Points,
 		office:        c.Familiar.Office,
 		banPrivate:    c.Ban.Private,
 		ladder:        store.Ladder{First: c.Ban.First, Max: c.Ban.Max, Forget: c.Ban.Forget},

@@ -15,7 +15,8 @@ import (
 // allowlist in memory, so that a banned or allowed client costs no round trip.
 // Readers never wait. What the ledger's watch tells is the only way in.
 type table struct {
-	now atomic.Pointer[ledger]
+	now      atomic.Pointer[ledger]
+	position atomic.Pointer[store.Position] // of the ledger in now
 
 	mu       sync.Mutex // held by the one who changes the ledger
 	building *ledger    // a snapshot that is not complete yet
@@ -54,6 +55,7 @@ func newLedger() *ledger {
 func (t *table) apply(e store.Event) (live bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.reached(e)
 	switch {
 	case e.Kind == store.Reset:
 		t.building = newLedger()
@@ -68,6 +70,14 @@ func (t *table) apply(e store.Event) (live bool) {
 		return e.Kind == store.Put || e.Kind == store.Removed
 	}
 	return false
+}
+
+// reached takes note of how far the ledger has come. Within a snapshot that is
+// not known before its end.
+func (t *table) reached(e store.Event) {
+	if t.building == nil && !e.Position.IsZero() {
+		t.position.Store(&e.Position)
+	}
 }
 
 // change applies an event to a ledger that nobody reads yet.

@@ -54,10 +54,7 @@ func AccountName(account string) (name string, ok bool) {
 // FromEntry is an entry of a store.
 func FromEntry(e *store.Entry) Entry {
 	out := Entry{
-		Account: e.Account, Since: e.Since.UTC(), Reason: e.Reason, Rule: e.Rule, By: e.By, Observed: e.Observed, Times: e.Times,
-	}
-	if int(e.Kind) < len(kinds) {
-		out.Kind = kinds[e.Kind]
+		Kind: KindOf(e.Kind), Account: e.Account, Since: e.Since.UTC(), Reason: e.Reason, Rule: e.Rule, By: e.By, Observed: e.Observed, Times: e.Times,
 	}
 	if e.Prefix.IsValid() {
 		out.Prefix = e.Prefix.String()
@@ -93,6 +90,14 @@ func (e *Entry) Store() (store.Entry, error) {
 		out.Until = *e.Until
 	}
 	return out, out.CheckName()
+}
+
+// KindOf is a store's kind.
+func KindOf(k store.EntryKind) Kind {
+	if int(k) >= len(kinds) {
+		return ""
+	}
+	return kinds[k]
 }
 
 func (k Kind) store() (store.EntryKind, error) {

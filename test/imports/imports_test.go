@@ -24,6 +24,7 @@ var order = [][]string{
 	{"store/memory", "store/redis"},
 	{"store/failover"},
 	{"guard", "listen", "enrich"},
+	{"eventlog"},
 	{"maillog"},
 	{"admin/api"},
 	{"admin/client"},

@@ -1,0 +1,200 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/saslguard/saslguard/guard"
+)
+
+// Options are what New needs beside the configuration.
+type Options struct {
+	Shared     Shared           // nil: every host for itself
+	Now        func() time.Time // nil: time.Now
+	Logger     *zap.Logger
+	Registerer prometheus.Registerer // nil: not measured
+}
+
+// Log is the log of events of a host. Its methods may be called by many
+// goroutines at once. A nil Log keeps nothing.
+type Log struct {
+	config Config
+	shared Shared
+	now    func() time.Time
+	log    *zap.Logger
+
+	mu        sync.Mutex
+	ring      []Event   // grows to config.Max, then goes round
+	next      int       // where the next one goes, once it is full
+	began     time.Time // from when on all that happened is in the ring
+	repeats   repeats
+	followers map[*follower]struct{}
+
+	queue   chan Event // to be shared
+	dropped prometheus.Counter
+	reading chan struct{} // holds a token for each who reads what is shared
+	silent  atomic.Bool   // that sharing fails has been said
+}
+
+const (
+	queueSize  = 4096
+	maxReaders = 2 // at once, of what is shared: each reads it whole
+)
+
+// New returns a log, or nil where the configuration keeps none.
+func New(cfg Config, o Options) (*Log, error) {
+	if cfg.Keep == 0 {
+		return nil, nil
+	}
+	l := &Log{
+		config: cfg, shared: o.Shared, now: o.Now, log: o.Logger, followers: map[*follower]struct{}{},
+		queue: make(chan Event, queueSize), reading: make(chan struct{}, maxReaders),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "saslguard_events_dropped_total", Help: "Events that the other hosts were not told of, because Redis did not take them in time.",
+		}),
+	}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	l.began = l.now().UTC()
+	if o.Registerer != nil {
+		if err := o.Registerer.Register(l.dropped); err != nil {
+			return nil, fmt.Errorf("events: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// Observe takes an event of the guard's, as guard.Options.Observe.
+func (l *Log) Observe(e guard.Event) {
+	if l == nil {
+		return
+	}
+	if out, keep := fromGuard(&e); keep {
+		l.Add(out)
+	}
+}
+
+// Add takes an event. It never blocks.
+func (l *Log) Add(e Event) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn()
+	if l.repeats.take(&e) {
+		l.keep(e)
+	}
+}
+
+// turn keeps what repeats in the last while have come to. Whoever calls holds mu.
+func (l *Log) turn() {
+	for _, rest := range l.repeats.turn(l.now()) {
+		l.keep(rest)
+	}
+}
+
+// keep puts an event into the ring, the queue, and those of followers. Whoever
+// calls holds mu.
+func (l *Log) keep(e Event) {
+	e.At = e.At.UTC().Truncate(time.Millisecond)
+	if len(l.ring) < l.config.Max {
+		l.ring = append(l.ring, e)
+	} else {
+		l.began = l.ring[l.next].At
+		l.ring[l.next] = e
+		l.next = (l.next + 1) % len(l.ring)
+	}
+	if l.shared != nil {
+		select {
+		case l.queue <- e:
+		default:
+			l.dropped.Inc()
+		}
+		return // followers read what is shared
+	}
+	for f := range l.followers {
+		select {
+		case f.queue <- e:
+		default:
+			delete(l.followers, f)
+			close(f.queue) // it does not keep up
+		}
+	}
+}
+
+// Run shares events with the other hosts and lets go of old ones until ctx ends.
+func (l *Log) Run(ctx context.Context) error {
+	if l == nil {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(repeatTime / 4)
+	defer tick.Stop()
+	batch := make([]Event, 0, shareBatch)
+	for {
+		select {
+		case e := <-l.queue:
+			batch = l.collect(append(batch[:0], e))
+			l.share(ctx, batch)
+		case <-tick.C:
+			l.expire()
+		case <-ctx.Done():
+			l.leave(batch)
+			return nil
+		}
+	}
+}
+
+// leave shares what is queued when the host stops.
+func (l *Log) leave(batch []Event) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for len(l.queue) > 0 && ctx.Err() == nil {
+		batch = l.collect(batch[:0])
+		if l.shared.Append(ctx, encode(batch), l.config.Max, l.config.Keep) != nil {
+			return
+		}
+	}
+}
+
+// expire drops what is older than events are kept: private data is not to lie
+// about only because nothing happens.
+func (l *Log) expire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn()
+	oldest := l.now().Add(-l.config.Keep)
+	all := l.ordered()
+	n := 0
+	for n < len(all) && all[n].At.Before(oldest) {
+		n++
+	}
+	if n > 0 {
+		l.ring, l.next = append(make([]Event, 0, len(all)-n), all[n:]...), 0
+	}
+}
+
+// ordered returns the ring from the oldest to the latest, as a copy. Whoever
+// calls holds mu.
+func (l *Log) ordered() []Event {
+	all := make([]Event, 0, len(l.ring))
+	return append(append(all, l.ring[l.next:]...), l.ring[:l.next]...)
+}
+
+// follower is somebody who looks on. Events wait for him in a bounded queue,
+// which is closed when it has overflown.
+type follower struct{ queue chan Event }
+
+const followerQueue = 1024
+
+// errSlow ends the following of somebody who does not keep up.
+var errSlow = errors.New("events come faster than they are read")

@@ -1,0 +1,99 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/saslguard/saslguard/store"
+)
+
+// Shared is where all hosts write their events: a capped stream of texts, each
+// with an id that is greater than those before it.
+type Shared interface {
+	// Append writes texts, and lets go of the oldest beyond max and keep.
+	Append(ctx context.Context, texts [][]byte, max int, keep time.Duration) error
+	// Before returns at most so many texts before an id, the latest first; "" is
+	// the end.
+	Before(ctx context.Context, id string, count int) ([]store.Line, error)
+	// After returns at most so many texts after an id, the oldest first.
+	After(ctx context.Context, id string, count int) ([]store.Line, error)
+	// End is the id of the latest text.
+	End(ctx context.Context) (string, error)
+}
+
+const (
+	shareBatch = 256
+	shareTime  = 2 * time.Second // for one batch
+	sharePause = time.Second     // after one that failed
+	maxEvent   = 8 << 10         // octets; a longer one is not ours
+)
+
+// collect adds what is queued already.
+func (l *Log) collect(batch []Event) []Event {
+	for len(batch) < shareBatch {
+		select {
+		case e := <-l.queue:
+			batch = append(batch, e)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// share writes a batch to where all hosts read it. While that fails the batch is
+// kept, and what the queue cannot hold meanwhile is dropped.
+func (l *Log) share(ctx context.Context, batch []Event) {
+	texts := encode(batch)
+	for {
+		limited, cancel := context.WithTimeout(ctx, shareTime)
+		err := l.shared.Append(limited, texts, l.config.Max, l.config.Keep)
+		cancel()
+		if err == nil {
+			l.silent.Store(false)
+			return
+		}
+		if ctx.Err() == nil && !l.silent.Swap(true) {
+			l.log.Warn("the other hosts do not hear of this host's events; it is tried again", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(sharePause):
+		}
+	}
+}
+
+func encode(batch []Event) [][]byte {
+	texts := make([][]byte, 0, len(batch))
+	for i := range batch {
+		// An Event is made of texts, numbers and times: it always has a form.
+		if text, err := json.Marshal(&batch[i]); err == nil {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+// decode reads an event that another host has written; false if it is none.
+func decode(t *store.Line) (e Event, ok bool) {
+	if len(t.Text) > maxEvent || json.Unmarshal(t.Text, &e) != nil || e.At.IsZero() || e.Kind == "" {
+		return Event{}, false
+	}
+	e.bound()
+	return e, true
+}
+
+// bound holds texts that came from elsewhere to what this host would write.
+func (e *Event) bound() {
+	for _, s := range []*string{
+		(*string)(&e.Kind), &e.Host, &e.Via, &e.Service, &e.Mechanism, &e.Address, &e.Client, &e.Network,
+		&e.Account, &e.Outcome, &e.Action, &e.Would, &e.Rule, &e.Reason, &e.By,
+	} {
+		*s = line(*s)
+	}
+	e.Count = max(e.Count, 1)
+}
