@@ -158,9 +158,10 @@ func (c *Control) forget(ctx context.Context, who *caller, in *api.ForgetRequest
 	}
 	account := c.options.Guard.Rules().Account(in.Account)
 	pairs, err := c.options.Store.ForgetAccount(ctx, account)
+	note, err := laterNote(err)
 	c.audit(who, "forget", []store.Entry{{Account: account, Reason: in.Reason}}, false, err)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return &api.Forgotten{Account: account, Pairs: pairs}, nil
+	return &api.Forgotten{Account: account, Pairs: pairs, Note: note}, nil
 }

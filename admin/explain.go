@@ -46,11 +46,13 @@ func (c *Control) explain(ctx context.Context, _ *caller, q *api.ExplainQuery) (
 		Familiar: in.Standing.Familiar, FamiliarAccounts: in.Standing.FamiliarAccounts,
 		Subjects: subjects(&in, c.options.Guard.Rules()), Entries: []api.Entry{}, Contributions: []api.Contribution{}, Firewalls: []api.Holding{},
 	}
-	filter := eventlog.Filter{Account: in.Account}
+	var filter eventlog.Filter
 	if in.Addr.IsValid() {
 		out.Address, out.Client, out.Network = in.Addr.String(), in.Client.String(), in.Network.String()
 		out.Configured = c.options.Guard.Rules().Allowed(netip.PrefixFrom(in.Addr, in.Addr.BitLen()))
 		filter.Within = in.Client
+	} else {
+		filter.Account = in.Account
 	}
 	if storeErr != nil {
 		out.Known = "the store does not answer, so scores are not known now"
@@ -59,7 +61,10 @@ func (c *Control) explain(ctx context.Context, _ *caller, q *api.ExplainQuery) (
 		out.Entries = append(out.Entries, api.FromEntry(&in.Entries[i]))
 	}
 	all := c.options.Events.Read(ctx, filter, maxReport)
-	out.Contributions = contributions(all.Events, c.options.Guard.Rules(), time.Now())
+	out.Contributions = contributions(sinceUnban(all.Events), c.options.Guard.Rules(), time.Now())
+	if in.Account != "" {
+		all.Events = about(all.Events, guard.Printable(in.Account))
+	}
 	out.Events = history(all, limit)
 	out.Firewalls = c.holdings(ctx, &in)
 	return out, nil
@@ -96,6 +101,28 @@ func subjects(in *guard.Insight, r *guard.Rules) []api.Subject {
 		add("pair", score.Pair, guard.Printable(in.Account)+" from "+in.Network.String(), in.Standing.Pair)
 	}
 	return all
+}
+
+// sinceUnban are the events after the last unban, which forgot the score.
+func sinceUnban(events []eventlog.Event) []eventlog.Event {
+	for i := len(events) - 1; i >= 0; i-- {
+		if events[i].Kind == eventlog.Unban {
+			return events[i+1:]
+		}
+	}
+	return events
+}
+
+// about are the events of an account, and those that concern the client whoever
+// logs in.
+func about(events []eventlog.Event, account string) []eventlog.Event {
+	var kept []eventlog.Event
+	for i := range events {
+		if e := &events[i]; e.Account == account || e.Account == "" {
+			kept = append(kept, *e)
+		}
+	}
+	return kept
 }
 
 // contributions say what each rule has added to clients' scores, and what is

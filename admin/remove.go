@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/saslguard/saslguard/admin/api"
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/failover"
 )
 
 // unban lifts bans: exactly those that are named, or all.
@@ -163,11 +165,19 @@ func (c *Control) forgetScore(ctx context.Context, target *store.Entry) (note st
 	client, _ := c.options.Guard.Rules().ClientOf(target.Prefix.Addr())
 	switch {
 	case target.Prefix == client:
-		return "", c.options.Store.ForgetClient(ctx, client)
+		return laterNote(c.options.Store.ForgetClient(ctx, client))
 	case target.Prefix.Bits() > client.Bits():
 		return fmt.Sprintf("the score of %s, to which it belongs, stays", client), nil
 	}
 	return "the scores of the clients in it stay; unban each to drop its own", nil
+}
+
+// laterNote turns into words that the other hosts will do it later.
+func laterNote(err error) (note string, other error) {
+	if errors.Is(err, failover.ErrLater) {
+		return "the other hosts forget it when Redis answers", nil
+	}
+	return "", err
 }
 
 // whyNotBanned says what is banned instead, since nothing else is lifted by

@@ -147,11 +147,37 @@ func (d *Daemon) storeName() string {
 	return "memory and Redis at " + strings.Join(d.config.Redis.Addresses, ", ")
 }
 
+// nudgeEvery is how soon the other hosts hear that this one knows of a change, and
+// how often they hear it at most while there are many.
+const nudgeEvery = 200 * time.Millisecond
+
+// nudge has the heartbeat speak when this host knows more of the ledger than it
+// has said: operators wait for that.
+func (d *Daemon) nudge(ctx context.Context) {
+	tick := time.NewTicker(nudgeEvery)
+	defer tick.Stop()
+	said := d.guard.Position()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if at := d.guard.Position(); at != said {
+			said = at
+			d.redis.Nudge()
+		}
+	}
+}
+
 // beat tells the other hosts that this one is here, until ctx ends.
 func (d *Daemon) beat(ctx context.Context) {
 	if d.redis == nil {
 		return
 	}
+	var nudging sync.WaitGroup
+	defer nudging.Wait()
+	nudging.Go(func() { d.nudge(ctx) })
 	// It ends only with ctx, and says itself when it cannot reach Redis.
 	_ = d.redis.RunHeartbeat(ctx, func() redis.Host {
 		return redis.Host{Name: d.host(), Version: d.version, Mode: mode(d.guard.Rules()), Position: d.guard.Position(), Firewall: d.agent.latest()}

@@ -101,6 +101,7 @@ type ForgetRequest struct {
 type Forgotten struct {
 	Account string `json:"account"` // canonical
 	Pairs   int    `json:"pairs"`   // familiar networks that it had
+	Note    string `json:"note,omitempty"`
 }
 
 // AuditQuery is what GET /v1/audit takes.

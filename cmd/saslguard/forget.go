@@ -37,6 +37,9 @@ strangers again. A block of the account stays; 'saslguard unban' lifts that.`,
 			if done, err := r.json(c.OutOrStdout(), &out); done {
 				return err
 			}
+			if out.Note != "" {
+				fmt.Fprintln(c.ErrOrStderr(), "warning:", out.Note)
+			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: forgotten, with %d familiar networks\n", out.Account, out.Pairs)
 			return err
 		},

@@ -70,12 +70,22 @@ func (l *ledger) RunHeartbeat(ctx context.Context, about func() Host) error {
 		}
 		select {
 		case <-ticker.C:
+		case <-l.nudged:
 		case <-l.done:
 			return nil
 		case <-ctx.Done():
 			l.leave(context.WithoutCancel(ctx), h)
 			return ctx.Err()
 		}
+	}
+}
+
+// Nudge has RunHeartbeat speak at once, because what it would say has changed and
+// somebody may be waiting to hear it.
+func (l *ledger) Nudge() {
+	select {
+	case l.nudged <- struct{}{}:
+	default:
 	}
 }
 

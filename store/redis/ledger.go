@@ -38,6 +38,7 @@ type ledger struct {
 
 	instance string                // of this process among the hosts
 	known    atomic.Pointer[known] // what the last watcher was told
+	nudged   chan struct{}         // holds a token when the heartbeat is to speak at once
 	done     chan struct{}         // closed when watches and the sweep shall end
 	end      sync.Once
 	running  sync.WaitGroup
@@ -62,7 +63,7 @@ func newLedger(client goredis.UniversalClient, cfg Config, log *zap.Logger, now 
 	l := &ledger{
 		client: client, cfg: cfg, log: log, now: now, script: goredis.NewScript(ledgerSource), hosts: goredis.NewScript(hostsSource),
 		keys:     []string{slot + "entries", slot + "ends", slot + "past", slot + "forgets", slot + "changes", slot + "number", slot + "placed", slot + "lifted", slot + "name", slot + "probe"},
-		instance: randomName(), done: make(chan struct{}),
+		instance: randomName(), done: make(chan struct{}), nudged: make(chan struct{}, 1),
 	}
 	l.running.Go(l.sweepLoop)
 	return l
