@@ -76,6 +76,7 @@ type Guard struct {
 	reporting reporting
 	reported  atomic.Bool // a report has come: places without one mean something
 	batches   batchPool
+	works     workPool
 }
 
 // queueSize bounds the reports that wait to be counted.

@@ -24,7 +24,7 @@ func (r *recent) remember(key uint64, rule Rule, now time.Time) {
 	defer r.mu.Unlock()
 	r.turn(now)
 	if len(r.now) >= recentSize {
-		r.old, r.now, r.since = r.now, nil, now
+		r.age(now)
 	}
 	if r.now == nil {
 		r.now = make(map[uint64]Rule, 64)
@@ -47,8 +47,17 @@ func (r *recent) find(key uint64, now time.Time) (Rule, bool) {
 func (r *recent) turn(now time.Time) {
 	switch age := now.Sub(r.since); {
 	case age > 2*recentLife || age < 0:
-		r.old, r.now, r.since = nil, nil, now
+		clear(r.old)
+		clear(r.now)
+		r.since = now
 	case age > recentLife:
-		r.old, r.now, r.since = r.now, nil, now
+		r.age(now)
 	}
+}
+
+// age makes the present generation the old one. The map of the one that is forgotten
+// serves again.
+func (r *recent) age(now time.Time) {
+	clear(r.old)
+	r.old, r.now, r.since = r.now, r.old, now
 }

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/saslguard/saslguard/score"
@@ -104,9 +105,9 @@ func (g *Guard) Apply(ctx context.Context, as []Attempt, out []Verdict) error {
 
 func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func(wish) *store.Entry) error {
 	r := g.rules.Load()
-	ops := make([]store.Op, 0, len(as))
-	whos := make([]identity, len(as))
-	index := make([]int, 0, len(as))
+	w := g.works.get(len(as))
+	defer g.works.put(w)
+	ops, whos, index := w.ops[:0], w.whos[:len(as)], w.index[:0]
 	for i := range as {
 		whos[i] = g.identify(&as[i], r)
 		whos[i].scope = AllVerdicts // what happened counts, whoever asked what
@@ -121,7 +122,7 @@ func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func
 			ops, index = append(ops, op), append(index, i)
 		}
 	}
-	standings := make([]store.Standing, len(ops))
+	standings := w.standings[:len(ops)]
 	if err := g.scores.Do(ctx, ops, standings); err != nil {
 		return err
 	}
@@ -132,6 +133,37 @@ func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func
 	}
 	g.observeReports(as, whos, out)
 	return nil
+}
+
+// workPool spares the counting of a batch its allocations.
+type workPool struct{ pool sync.Pool }
+
+// work is what counting a batch needs. Its slices have room for the batch.
+type work struct {
+	ops       []store.Op
+	whos      []identity
+	index     []int
+	standings []store.Standing
+}
+
+func (p *workPool) get(n int) *work {
+	if w, ok := p.pool.Get().(*work); ok && cap(w.whos) >= n {
+		return w
+	}
+	return &work{
+		ops: make([]store.Op, 0, n), whos: make([]identity, n), index: make([]int, 0, n), standings: make([]store.Standing, n),
+	}
+}
+
+func (p *workPool) put(w *work) {
+	if cap(w.whos) > batchSize {
+		return // seldom, and too much to keep
+	}
+	// What was known of one batch is nothing to the next, and no login stays alive.
+	clear(w.ops[:cap(w.ops)])
+	clear(w.whos)
+	clear(w.standings)
+	p.pool.Put(w)
 }
 
 // onlyInFlight tells whether an attempt was refused for nothing but guesses in

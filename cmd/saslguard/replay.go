@@ -44,7 +44,10 @@ been banned, one a line, for other tools. --explain says how one line is read.`,
   journalctl -o json -t postfix/smtpd | saslguard replay -
   saslguard replay mail.log -o raw | while read -r a; do echo "deny from $a"; done
   tail -1 /var/log/mail.log | saslguard replay --explain -`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("explain") && f.explain == "" {
+				return usageError{errors.New("--explain needs a line, or - for lines from standard input")}
+			}
 			if len(args) == 0 && f.explain == "" {
 				return usageError{errors.New("replay needs a log: a file such as /var/log/mail.log, or - for standard input")}
 			}

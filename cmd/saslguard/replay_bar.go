@@ -41,7 +41,7 @@ func (b *bar) tell(read, total int64) {
 			total = -1 // it only shows that something goes on
 		}
 		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.out), progressbar.OptionSetDescription("reading"),
-			progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
+			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
 	}
 	_ = b.bar.Set64(read) // a bar that cannot be drawn stops nothing
 }

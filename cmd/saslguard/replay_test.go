@@ -131,6 +131,7 @@ func TestReplayCommandLine(t *testing.T) {
 		{sampleLog + " --top -1", exitUsage, "", "--top -1 is negative"},
 		{sampleLog + " -o xml", exitUsage, "", "table, json or raw"},
 		{sampleLog + " --timezone Mars/Olympus", exitUsage, "", "Europe/Berlin"},
+		{"--explain=", exitUsage, "", "--explain needs a line"},
 		{sampleLog + " --explain x", exitUsage, "", "--explain takes a line"},
 		{dir, exitFailed, "", "is a directory"},
 		{dir + "/none.log", exitFailed, "", "no such file"},

@@ -62,8 +62,10 @@ func (s *shard) unpack(slot uint32) {
 	for i := h.ring(); i != 0; {
 		c := s.cells.at(i)
 		n := min(left, ringPerCell)
-		for _, e := range c[:n] {
-			sub.Ring = append(sub.Ring, score.Entry(e))
+		held := len(sub.Ring)
+		sub.Ring = sub.Ring[:held+n] // init has made room for a full ring
+		for j, e := range c[:n] {
+			sub.Ring[held+j] = score.Entry(e)
 		}
 		left -= n
 		i = c[7]
