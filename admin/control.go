@@ -36,7 +36,11 @@ type ControlOptions struct {
 	Audit eventlog.Shared
 	// Resolve resolves host names of the allowlist; nil: the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	Logger  *zap.Logger
+	// Describe says in one line where an address is from, and may ask somebody until
+	// ctx ends; Known asks nobody. "" is unknown. nil: nobody knows.
+	Describe func(ctx context.Context, a netip.Addr) string
+	Known    func(a netip.Addr) string
+	Logger   *zap.Logger
 	// AuditLogger gets who changed what.
 	AuditLogger *zap.Logger
 }

@@ -51,6 +51,7 @@ func (c *Control) explain(ctx context.Context, _ *caller, q *api.ExplainQuery) (
 		out.Address, out.Client, out.Network = in.Addr.String(), in.Client.String(), in.Network.String()
 		out.Configured = c.options.Guard.Rules().Allowed(netip.PrefixFrom(in.Addr, in.Addr.BitLen()))
 		filter.Within = in.Client
+		out.From = c.describe(ctx, in.Addr)
 	} else {
 		filter.Account = in.Account
 	}

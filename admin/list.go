@@ -54,7 +54,9 @@ func (c *Control) list(q *api.BansQuery, of func(*store.Entry) bool) (*api.Entri
 	slices.SortFunc(all, order)
 	out := &api.Entries{Total: len(all), Mode: c.mode(), Entries: []api.Entry{}}
 	for i := range all[:min(limit, len(all))] {
-		out.Entries = append(out.Entries, api.FromEntry(&all[i]))
+		entry := api.FromEntry(&all[i])
+		entry.From = c.origin(all[i].Prefix)
+		out.Entries = append(out.Entries, entry)
 	}
 	return out, nil
 }

@@ -42,6 +42,13 @@ func (c *Control) report(ctx context.Context, _ *caller, q *api.ReportQuery) (*a
 		sum.add(&page.Events[i])
 	}
 	sum.into(out, top)
+	for _, list := range [][]api.ClientTally{out.Clients, out.Spray} {
+		for i := range list {
+			if p, err := guard.ParsePrefix(list[i].Client); err == nil {
+				list[i].From = c.origin(p)
+			}
+		}
+	}
 	return out, nil
 }
 

@@ -149,10 +149,41 @@ func (e *Enricher) refresh(s *state) {
 // Lookup returns what is known of an address. It reads the files, and where whois is
 // enabled asks for what it does not know yet, until ctx or the configured time ends.
 func (e *Enricher) Lookup(ctx context.Context, a netip.Addr) Info {
-	var i Info
+	i, more := e.known(a)
+	if more {
+		i.add(e.state.Load().whoisOf(ctx, a.Unmap().WithZone("")))
+	}
+	return i
+}
+
+// whoisOf asks the registry, if any is asked.
+func (s *state) whoisOf(ctx context.Context, a netip.Addr) holder {
+	if s.whois == nil { // a reload has switched it off meanwhile
+		return holder{}
+	}
+	return s.whois.lookup(ctx, a)
+}
+
+// add adds what a registry says.
+func (i *Info) add(h holder) {
+	i.Network, i.Abuse = h.network, h.abuse
+	if i.Country == "" {
+		i.Country = h.country
+	}
+}
+
+// Known returns what is known of an address without asking anybody: for lists.
+func (e *Enricher) Known(a netip.Addr) Info {
+	i, _ := e.known(a)
+	return i
+}
+
+// known reads the files and the answers that are kept, and tells whether a registry
+// could say more.
+func (e *Enricher) known(a netip.Addr) (i Info, more bool) {
 	a = a.Unmap().WithZone("")
 	if !a.IsValid() {
-		return i
+		return i, false
 	}
 	s := e.state.Load()
 	for _, d := range s.databases {
@@ -160,14 +191,15 @@ func (e *Enricher) Lookup(ctx context.Context, a netip.Addr) Info {
 			e.metrics.failed.Inc()
 		}
 	}
-	if s.whois != nil && public(a) {
-		w := s.whois.lookup(ctx, a)
-		i.Network, i.Abuse = w.network, w.abuse
-		if i.Country == "" {
-			i.Country = w.country
-		}
+	if s.whois == nil || !public(a) {
+		return i, false
 	}
-	return i
+	h, ok := s.whois.cache.get(subject(a), e.now())
+	if ok {
+		e.metrics.asked(resultCached)
+		i.add(h)
+	}
+	return i, !ok
 }
 
 // Describe is Lookup in one line.

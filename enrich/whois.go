@@ -50,14 +50,11 @@ func newWhois(c WhoisConfig, now func() time.Time, m *metrics) *whois {
 	return w
 }
 
-// lookup returns what is known, or what is answered before ctx ends. An answer that
+// lookup asks, and returns what is answered before ctx ends; many who ask for the same
+// at once are one question. An answer that
 // comes later is there for the next who asks.
 func (w *whois) lookup(ctx context.Context, a netip.Addr) holder {
 	key := subject(a)
-	if h, ok := w.cache.get(key, w.now()); ok {
-		w.metrics.asked(resultCached)
-		return h
-	}
 	done := w.flights.DoChan(key.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), w.timeout)
 		defer cancel()

@@ -69,6 +69,14 @@ func TestWhois(t *testing.T) {
 		says("EXAMPLE-NET", "DE", "abuse@example.net")(w, q)
 	})
 	e, _ := newEnricher(t, r.config())
+	if got := e.Known(netip.MustParseAddr(known)); got != (Info{}) || r.asked.Load() != 0 {
+		t.Errorf("known before anybody asked: %+v", got)
+	}
+	defer func() {
+		if got := e.Known(netip.MustParseAddr(known)).Abuse; got != "abuse@example.net" {
+			t.Errorf("not known afterwards: %q", got)
+		}
+	}()
 	for range 3 {
 		if got := e.Describe(t.Context(), netip.MustParseAddr(known)); got != "DE, EXAMPLE-NET, abuse@example.net" {
 			t.Errorf("%q", got)

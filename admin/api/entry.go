@@ -36,6 +36,7 @@ type Entry struct {
 	By       string     `json:"by"`             // a host's or an operator's name
 	Observed bool       `json:"observed"`       // only observed: enforced by no host
 	Times    int        `json:"times"`          // how often this prefix has been banned, this time included
+	From     string     `json:"from,omitempty"` // of a list: where it is from, as far as is known
 }
 
 // namePrefix begins the account of an entry that stands for a host name. No

@@ -22,7 +22,8 @@ type Explanation struct {
 	Client  string `json:"client,omitempty"`
 	Network string `json:"network,omitempty"`
 	Account string `json:"account,omitempty"`
-	Host    string `json:"host"` // that was asked
+	From    string `json:"from,omitempty"` // where the address is from, as far as is known
+	Host    string `json:"host"`           // that was asked
 	Mode    string `json:"mode"`
 
 	Next     Next      `json:"next"`

@@ -51,6 +51,7 @@ type ClientTally struct {
 	Refused  int       `json:"refused"`  // done or observed
 	Accounts int       `json:"accounts"` // that it tried
 	Last     time.Time `json:"last"`
+	From     string    `json:"from,omitempty"` // where it is from, as far as is known
 }
 
 // AccountTally is what was done to an account.

@@ -87,7 +87,7 @@ func writeEntries(w io.Writer, r *remote, out *api.Entries, what string) error {
 		if e.Observed {
 			kind += " (observed)"
 		}
-		rows = append(rows, []string{entryName(e), kind, when(e.Since), until(e.Until), fmt.Sprint(max(e.Times, 1)), dash(e.By), dash(e.Rule), dash(e.Reason)})
+		rows = append(rows, []string{entryName(e), kind, when(e.Since), until(e.Until), fmt.Sprint(max(e.Times, 1)), dash(e.By), dash(e.Rule), dash(e.Reason), dash(e.From)})
 	}
 	if r.output == "raw" {
 		return nil
@@ -96,7 +96,7 @@ func writeEntries(w io.Writer, r *remote, out *api.Entries, what string) error {
 		_, err := fmt.Fprintf(w, "no %s\n", what)
 		return err
 	}
-	if err := table(w, []string{"WHAT", "KIND", "SINCE", "UNTIL", "TIMES", "BY", "RULE", "REASON"}, rows); err != nil {
+	if err := table(w, []string{"WHAT", "KIND", "SINCE", "UNTIL", "TIMES", "BY", "RULE", "REASON", "FROM"}, rows); err != nil {
 		return err
 	}
 	if n := out.Total - len(out.Entries); n > 0 {

@@ -69,6 +69,9 @@ account from there. To ask changes nothing.`,
 
 func writeExplanation(w io.Writer, x *api.Explanation) error {
 	fmt.Fprintln(w, subjectLine(x))
+	if x.From != "" {
+		fmt.Fprintf(w, "From: %s\n", x.From)
+	}
 	fmt.Fprintf(w, "Next attempt: %s\n", nextText(x))
 	for i := range x.Entries {
 		fmt.Fprintf(w, "%s\n", entryText(&x.Entries[i]))

@@ -112,9 +112,9 @@ func writeClients(w io.Writer, title string, all []api.ClientTally) error {
 	fmt.Fprintf(w, "\n%s\n", title)
 	var rows [][]string
 	for _, t := range all {
-		rows = append(rows, []string{"  " + t.Client, fmt.Sprint(t.Failed), fmt.Sprint(t.Refused), fmt.Sprint(t.Accounts), when(t.Last)})
+		rows = append(rows, []string{"  " + t.Client, fmt.Sprint(t.Failed), fmt.Sprint(t.Refused), fmt.Sprint(t.Accounts), when(t.Last), dash(t.From)})
 	}
-	return table(w, []string{"  CLIENT", "FAILED", "REFUSED", "ACCOUNTS", "LAST"}, rows)
+	return table(w, []string{"  CLIENT", "FAILED", "REFUSED", "ACCOUNTS", "LAST", "FROM"}, rows)
 }
 
 func writeAccounts(w io.Writer, title string, all []api.AccountTally) error {
