@@ -98,7 +98,11 @@ func (s *simulation) attempt(ctx context.Context, a *guard.Attempt) error {
 		st.client, st.network = s.rules.Subjects(a.Client)
 		st.allowed = s.rules.AllowsClient(a.Client)
 	}
-	for range max(a.Count, 1) {
+	for left := max(a.Count, 1); left > 0; left -= st.times {
+		st.times = 1
+		if s.asked.Rule == guard.RuleBan && left < a.Count {
+			st.times = left // a ban counts nothing: the others meet it as the last one did
+		}
 		if err := s.one(ctx, &one, &st); err != nil {
 			return err
 		}

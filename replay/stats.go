@@ -98,9 +98,10 @@ func newStats(l limits, focus Focus) *stats {
 	return s
 }
 
-// step is one attempt and what the guard made of it.
+// step is an attempt and what the guard made of it.
 type step struct {
 	at      int64 // Unix milliseconds
+	times   int   // attempts that are alike, at least one
 	failed  bool  // what the log says; neither: it is no fault of the client
 	passed  bool
 	client  netip.Prefix
@@ -114,13 +115,13 @@ type step struct {
 // note takes an attempt into the figures.
 func (s *stats) note(st *step) {
 	s.totals.note(st)
-	c := s.noteClient(st)
+	c, fresh := s.noteClient(st)
 	n := s.noteNetwork(st)
 	a := s.noteAccount(st)
 	if c != nil && a != nil && st.failed {
-		s.notePair(c, a)
+		s.notePair(c, a, st.times)
 	}
-	if n != nil && c != nil && c.failures == 1 && st.failed {
+	if n != nil && fresh {
 		n.clients++
 	}
 	if s.watch != nil {
@@ -128,25 +129,27 @@ func (s *stats) note(st *step) {
 	}
 }
 
-func (s *stats) noteClient(st *step) *client {
+// noteClient returns the client, if it has figures, and whether this was its first
+// failure.
+func (s *stats) noteClient(st *step) (c *client, fresh bool) {
 	refused := st.asked.Action == guard.Refuse
-	c := s.clients.subjects[st.client]
+	c = s.clients.subjects[st.client]
 	if c == nil {
 		if !st.failed && !refused || !st.client.IsValid() {
-			return nil // whoever only ever succeeds needs no figures
+			return nil, false // whoever only ever succeeds needs no figures
 		}
 		s.numbers++
 		c = &client{number: s.numbers, prefix: st.client, first: st.at}
 		s.clients.add(st.client, c)
 	}
 	if st.failed {
-		c.failures++
-		if c.failures == 1 {
-			c.first = st.at
+		if c.failures == 0 {
+			c.first, fresh = st.at, true
 		}
+		c.failures += st.times
 		c.last = max(c.last, st.at)
 		if !refused {
-			c.verified++
+			c.verified += st.times
 		}
 	}
 	if st.passed {
@@ -154,7 +157,7 @@ func (s *stats) noteClient(st *step) *client {
 	}
 	switch {
 	case refused:
-		c.refused++
+		c.refused += st.times
 		if c.refusedFrom == 0 {
 			c.refusedFrom, c.rule = st.at, st.asked.Rule
 			s.totals.ClientsRefused++
@@ -172,19 +175,19 @@ func (s *stats) noteClient(st *step) *client {
 		c.bannedUntil = e.Until.UnixMilli()
 		s.totals.Bans++
 	}
-	return c
+	return c, fresh
 }
 
 // success takes a login into account that the log says succeeded.
 func (c *client) success(st *step, refused bool) {
-	c.successful++
+	c.successful += st.times
 	if !refused && c.refusedFrom == 0 && c.bannedFrom == 0 {
 		return
 	}
 	if refused {
-		c.keptOut++
+		c.keptOut += st.times
 	} else {
-		c.later++
+		c.later += st.times
 	}
 	if c.loginAt == 0 {
 		c.loginAt, c.loginAs = st.at, st.account
@@ -205,7 +208,7 @@ func (s *stats) noteNetwork(st *step) *network {
 		s.networks.add(st.network, n)
 	}
 	if st.failed {
-		n.failures++
+		n.failures += st.times
 		n.last = max(n.last, st.at)
 	}
 	if byNetwork {
@@ -230,13 +233,13 @@ func (s *stats) noteAccount(st *step) *account {
 	}
 	switch {
 	case st.failed:
-		a.failures++
+		a.failures += st.times
 		a.last = max(a.last, st.at)
 		if st.asked.Action != guard.Refuse {
-			a.verified++
+			a.verified += st.times
 		}
 	case st.passed:
-		a.successes++
+		a.successes += st.times
 	}
 	if byAccount {
 		mark(st, &a.delayedFrom, &a.delayed, &a.refused)
@@ -250,13 +253,13 @@ func mark(st *step, from *int64, delayed, refused *int) {
 		*from = st.at
 	}
 	if st.asked.Action == guard.Refuse {
-		*refused++
+		*refused += st.times
 	} else {
-		*delayed++
+		*delayed += st.times
 	}
 }
 
-func (s *stats) notePair(c *client, a *account) {
+func (s *stats) notePair(c *client, a *account, times int) {
 	p := pair{c.number, a.number}
 	n, known := s.pairs[p]
 	if !known {
@@ -267,5 +270,5 @@ func (s *stats) notePair(c *client, a *account) {
 		c.accounts++
 		a.clients++
 	}
-	s.pairs[p] = n + 1
+	s.pairs[p] = n + uint32(times)
 }

@@ -49,18 +49,18 @@ func (t *timeline) note(st *step) {
 	}
 	e := event{
 		at: st.at, until: st.at, client: st.client, account: st.account, failed: st.failed, passed: st.passed,
-		action: st.asked.Action, delay: st.asked.Delay, rule: st.asked.Rule, count: 1,
+		action: st.asked.Action, delay: st.asked.Delay, rule: st.asked.Rule, count: st.times,
 	}
 	if ban := st.counted.Entry; ban != nil && ban.Since.UnixMilli() == st.at && st.asked.Rule != guard.RuleBan {
 		e.banned, e.ended = true, ban.Until.UnixMilli()
 	}
 	if last := len(t.events) - 1; last >= 0 && t.events[last].like(&e) {
-		t.events[last].count++
+		t.events[last].count += e.count
 		t.events[last].until = e.until
 		return
 	}
 	if len(t.events) >= maxEvents {
-		t.more++
+		t.more += e.count
 		return
 	}
 	e.reason = st.asked.Reason()

@@ -29,31 +29,31 @@ func (t *Totals) note(st *step) {
 	refused, delayed := st.asked.Action == guard.Refuse, st.asked.Action == guard.Tarpit
 	switch {
 	case st.failed:
-		t.Failures++
+		t.Failures += st.times
 		switch {
 		case refused:
-			t.FailuresRefused++
+			t.FailuresRefused += st.times
 		case delayed:
-			t.FailuresDelayed++
+			t.FailuresDelayed += st.times
 		}
 		if !refused {
-			t.FailuresVerified++
+			t.FailuresVerified += st.times
 		}
 		if st.allowed {
-			t.FailuresAllowed++
+			t.FailuresAllowed += st.times
 		}
 		if !st.client.IsValid() {
-			t.FailuresNowhere++
+			t.FailuresNowhere += st.times
 		}
 	case st.passed:
-		t.Successes++
+		t.Successes += st.times
 		switch {
 		case refused:
-			t.SuccessesRefused++
+			t.SuccessesRefused += st.times
 		case delayed:
-			t.SuccessesDelayed++
+			t.SuccessesDelayed += st.times
 		}
 	default:
-		t.Ignored++
+		t.Ignored += st.times
 	}
 }
