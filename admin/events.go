@@ -57,13 +57,13 @@ func (c *Control) filter(q *api.EventsQuery) (f eventlog.Filter, err error) {
 	all := []eventlog.Kind{eventlog.Verdict, eventlog.Attempt, eventlog.Ban, eventlog.Unban, eventlog.Allow, eventlog.Brake}
 	for _, k := range q.Kind {
 		if !slices.Contains(all, eventlog.Kind(k)) {
-			return f, api.Wrong("kind", "%q is not known; allowed are verdict, attempt, ban, unban, allow and brake", guard.Printable(k))
+			return f, api.Wrong("kind", "\"%s\" is not known; allowed are verdict, attempt, ban, unban, allow and brake", guard.Printable(k))
 		}
 		f.Kinds = append(f.Kinds, eventlog.Kind(k))
 	}
 	for _, a := range q.Action {
 		if a != guard.Pass.String() && a != guard.Tarpit.String() && a != guard.Refuse.String() {
-			return f, api.Wrong("action", "%q is not known; allowed are pass, tarpit and refuse", guard.Printable(a))
+			return f, api.Wrong("action", "\"%s\" is not known; allowed are pass, tarpit and refuse", guard.Printable(a))
 		}
 		f.Actions = append(f.Actions, a)
 	}

@@ -23,7 +23,7 @@ func (c *Control) bans(_ context.Context, _ *caller, q *api.BansQuery) (*api.Ent
 	switch api.Kind(q.Kind) {
 	case "", api.OperatorBan, api.AutomaticBan:
 	default:
-		return nil, api.Wrong("kind", "%q is not known; allowed is %s or %s", guard.Printable(q.Kind), api.OperatorBan, api.AutomaticBan)
+		return nil, api.Wrong("kind", "\"%s\" is not known; allowed is %s or %s", guard.Printable(q.Kind), api.OperatorBan, api.AutomaticBan)
 	}
 	return c.list(q, func(e *store.Entry) bool { return e.Kind != store.Allow })
 }
@@ -142,5 +142,5 @@ func orderOf(sort string) (func(a, b store.Entry) int, error) {
 	case "times":
 		return func(a, b store.Entry) int { return cmp.Or(cmp.Compare(b.Times, a.Times), byName(a, b)) }, nil
 	}
-	return nil, api.Wrong("sort", "%q is not known; allowed is since, until, prefix or times", guard.Printable(sort))
+	return nil, api.Wrong("sort", "\"%s\" is not known; allowed is since, until, prefix or times", guard.Printable(sort))
 }

@@ -205,7 +205,7 @@ func (c *Control) roomForNames(entries []store.Entry) error {
 // hostName returns a host name as it is resolved (RFC 1123, 2.1).
 func hostName(s string) (string, error) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
-	bad := fmt.Errorf("%q is no host name; allowed is one with a domain, such as home.example.org", guard.Printable(s))
+	bad := fmt.Errorf("\"%s\" is no host name; allowed is one with a domain, such as home.example.org", guard.Printable(s))
 	labels := strings.Split(name, ".")
 	if len(name) > 253 || len(labels) < 2 {
 		return "", bad

@@ -274,7 +274,7 @@ func addresses(texts []string) ([]netip.Addr, error) {
 	for i, s := range texts {
 		p, err := guard.ParsePrefix(s)
 		if err != nil || !p.IsSingleIP() {
-			return nil, api.Wrong(fmt.Sprintf("protect[%d]", i), "%q is no address", guard.Printable(s))
+			return nil, api.Wrong(fmt.Sprintf("protect[%d]", i), "\"%s\" is no address", guard.Printable(s))
 		}
 		all = append(all, p.Addr())
 	}

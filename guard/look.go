@@ -180,7 +180,7 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a prefix; allowed are 192.0.2.1, 192.0.2.0/24, 2001:db8::/32 and the like", Printable(s))
+		return netip.Prefix{}, fmt.Errorf("\"%s\" is neither an address nor a prefix; allowed are 192.0.2.1, 192.0.2.0/24, 2001:db8::/32 and the like", Printable(s))
 	case p != p.Masked():
 		return netip.Prefix{}, fmt.Errorf("%s has host bits set; allowed is the network %s, or the address %s", p, p.Masked(), p.Addr())
 	}

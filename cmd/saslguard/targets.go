@@ -88,7 +88,7 @@ func imported(name string, text []byte, usual api.NewEntry, names bool) ([]api.N
 		}
 		t, err := targetOf(word, false, names)
 		if strings.ContainsAny(word, " \t,;") {
-			err = fmt.Errorf("%q is more than one word; allowed is one address, prefix or account a line", guard.Printable(word))
+			err = fmt.Errorf("\"%s\" is more than one word; allowed is one address, prefix or account a line", guard.Printable(word))
 		}
 		if first := seen[word]; first > 0 {
 			err = fmt.Errorf("%s is in line %d already", guard.Printable(word), first)
