@@ -22,6 +22,7 @@ import (
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/enrich"
 	"github.com/saslguard/saslguard/eventlog"
+	"github.com/saslguard/saslguard/firewall"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/maillog/follow"
 	"github.com/saslguard/saslguard/notify"
@@ -48,6 +49,8 @@ type Config struct {
 	Notify  notify.Config        `mapstructure:"notify"`
 	Enrich  enrich.Config        `mapstructure:"enrich"`
 	Events  eventlog.Config      `mapstructure:"events"`
+
+	Firewall firewall.Config `mapstructure:"firewall"`
 
 	places   places   // where the values that are not defaults came from
 	warnings Problems // see Warnings
@@ -91,6 +94,7 @@ func (c *Config) parts() []keyedPart {
 		{"maillog", &c.Maillog},
 		{"store", &c.Store},
 		{"redis", &c.Redis},
+		{"firewall", &c.Firewall},
 		{"admin", &c.Admin},
 		{"notify", &c.Notify},
 		{"enrich", &c.Enrich},

@@ -19,6 +19,9 @@ func TestRestart(t *testing.T) {
 		"admin.listen", "events.keep", "events.max",
 		"admin.control.socket", "admin.control.socket_mode", "admin.control.socket_owner", "admin.control.listen",
 	}
+	want = append(want,
+		"firewall.enabled", "firewall.backend", "firewall.socket_owner", "firewall.table", "firewall.exec.command", "firewall.exec.timeout",
+	)
 	schema().child("store").walk(func(f *field) {
 		if f.kind != section {
 			want = append(want, f.key)

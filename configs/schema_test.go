@@ -109,6 +109,9 @@ func otherValue(t *testing.T, f *field) (value, want string) {
 		if f.key == "admin.control.tokens" {
 			return "[{name: a, role: b, token: c, token_file: d}]", "[{a b c d}]"
 		}
+		if f.key == "firewall.limits" {
+			return "[{ports: [25, 26], rate: 2/hour, burst: 3, expiry: 1h, size: 4}]", "[{[25 26] 2/hour 3 1h0m0s 4}]"
+		}
 		return "[{name: a, verdicts: b}]", "[{a b}]"
 	default:
 		t.Fatalf("%s: a kind without a value", f.key)

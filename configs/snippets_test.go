@@ -14,7 +14,7 @@ func TestSnippets(t *testing.T) {
 	want := []string{
 		"dovecot/2.3/90-saslguard.conf", "dovecot/2.4/90-saslguard.conf", "grafana/saslguard.json", "postfix/main.cf", "postfix/master.cf",
 		"prometheus/alerts.yml",
-		"saslguard.yaml", "systemd/saslguard-dovecot.socket", "systemd/saslguard-postfix.socket", "systemd/saslguard.service",
+		"saslguard.yaml", "systemd/saslguard-dovecot.socket", "systemd/saslguard-firewall.service", "systemd/saslguard-postfix.socket", "systemd/saslguard.service",
 	}
 	if got := Snippets(); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -223,6 +223,26 @@ func TestUnit(t *testing.T) {
 	// Of its exit code systemd takes no notice: it would be started for ever.
 	if strings.Contains(unit, "\nExecStartPre=") {
 		t.Error("a wrong configuration ends in ExecStartPre")
+	}
+}
+
+// TestFirewallUnit holds the unit of the firewall agent to the one privilege that it
+// has, and to the network of the host.
+func TestFirewallUnit(t *testing.T) {
+	unit := snippet(t, "systemd/saslguard-firewall.service")
+	for _, line := range []string{
+		"User=saslguard", "ExecStart=/usr/bin/saslguard firewall", "AmbientCapabilities=CAP_NET_ADMIN", "CapabilityBoundingSet=CAP_NET_ADMIN",
+		"NoNewPrivileges=yes", "RestrictAddressFamilies=AF_NETLINK AF_UNIX AF_INET AF_INET6", "RuntimeDirectoryPreserve=yes", "RestartPreventExitStatus=2 78",
+	} {
+		if !strings.Contains(unit, "\n"+line+"\n") {
+			t.Errorf("the line %q is missing", line)
+		}
+	}
+	if strings.Contains(unit, "\nPrivateNetwork=") {
+		t.Error("it would keep the firewall of a network that nobody is in")
+	}
+	if !strings.Contains(snippet(t, "systemd/saslguard.service"), "\nRuntimeDirectoryPreserve=yes\n") {
+		t.Error("when saslguard.service stops, systemd removes the socket of the agent")
 	}
 }
 

@@ -71,6 +71,8 @@ type Daemon struct {
 	agent   agentBoard    // the firewall agent of this host
 	metrics *prometheus.Registry
 
+	firewall *hostFirewall // nil: serve runs none
+
 	enricher  *enrich.Enricher
 	notifier  *notify.Notifier
 	observers []func(guard.Event) // told what the guard does
@@ -112,6 +114,9 @@ func New(c *configs.Config, o Options) (d *Daemon, err error) {
 		return d, err
 	}
 	if err = d.makeFollower(); err != nil {
+		return d, err
+	}
+	if err = d.makeFirewall(); err != nil {
 		return d, err
 	}
 	return d, d.measure()
@@ -351,6 +356,9 @@ func (d *Daemon) health() admin.Health {
 	}
 	if d.logs.Enabled() {
 		h.Parts = append(h.Parts, part("maillog", d.logs.Health))
+	}
+	if d.firewall != nil {
+		h.Parts = append(h.Parts, d.firewall.health())
 	}
 	return h
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/configs"
+	"github.com/saslguard/saslguard/firewall"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/store/redis"
 )
@@ -45,6 +46,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.log.Warn("the bans are not known yet; serving without them until they are")
 	case <-ctx.Done():
 	}
+	stopFirewall := d.startFirewall()
 	parts.Go(func() error { return d.postfix.Serve(dead, d.sockets.postfix) })
 	parts.Go(func() error { return d.dovecot.Serve(dead, d.sockets.dovecot) })
 	stopLogs := start(d.logs.Run)
@@ -70,6 +72,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	watchdog()
 	d.notify(systemd.SdNotifyStopping)
+	stopFirewall() // before the store that it follows
 	return errors.Join(err, d.stop(parts, stopLogs, stopGuard, guardDone))
 }
 
@@ -212,6 +215,9 @@ func (d *Daemon) Reload(c *configs.Config) (restart []string, err error) {
 	if err := d.logs.Reload(c.Maillog); err != nil {
 		return nil, err
 	}
+	if err := d.reloadFirewall(c); err != nil {
+		return nil, fmt.Errorf("firewall: %w", err)
+	}
 	d.level.SetLevel(level)
 	d.enricher.Reload(c.Enrich)
 	d.guard.Reload(rules)
@@ -280,6 +286,7 @@ func needRestart(before, after *configs.Config) (keys []string) {
 		{"store", before.Store != after.Store},
 		{"events", before.Events != after.Events},
 		{"redis", !reflect.DeepEqual(before.Redis, after.Redis)},
+		{"firewall", firewall.NeedRestart(before.Firewall, after.Firewall)},
 		{"admin.listen", before.Admin.Listen != after.Admin.Listen},
 		{"admin.control", admin.NeedRestart(before.Admin.Control, after.Admin.Control)},
 	} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -66,6 +67,9 @@ func NewRules(c Config, enforce bool) (*Rules, error) {
 	r.allowAccount = r.accounts(c.AllowAccounts)
 	return r, nil
 }
+
+// AllowedClients are the addresses and prefixes that the configuration exempts.
+func (r *Rules) AllowedClients() []netip.Prefix { return slices.Collect(r.allowClients.All()) }
 
 // Enforce tells whether the rules are enforced or only observed.
 func (r *Rules) Enforce() bool { return r.enforce }

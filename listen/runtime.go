@@ -44,9 +44,15 @@ func RuntimeDirectory(state string) (dir, why string, err error) {
 // first that is in one of the directories where RuntimeDirectory could have put
 // it. Its error says where it was looked for, or that this user may not look.
 func FindControl(state string) (string, error) {
+	return FindSocket(state, ControlSocket, "no saslguard runs here, or its control socket is somewhere else (--socket)")
+}
+
+// FindSocket is FindControl for a socket of another name; missing begins the error
+// if there is none.
+func FindSocket(state, name, missing string) (string, error) {
 	var looked []string
 	for _, c := range runtimeDirectories(state) {
-		path := filepath.Join(c.dir, ControlSocket)
+		path := filepath.Join(c.dir, name)
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrPermission):
@@ -56,7 +62,7 @@ func FindControl(state string) (string, error) {
 		}
 		looked = append(looked, path)
 	}
-	return "", fmt.Errorf("no saslguard runs here, or its control socket is somewhere else (--socket): there is none at %s", strings.Join(looked, ", "))
+	return "", fmt.Errorf("%s: there is none at %s", missing, strings.Join(looked, ", "))
 }
 
 // What the directories are, in words.

@@ -150,8 +150,11 @@ func clearStale(path string) error {
 	return nil
 }
 
+// ErrAnswered is wrapped by the error of a Unix socket on which somebody answers.
+var ErrAnswered = errors.New("another saslguard runs? Stop it or listen elsewhere")
+
 func inUse(path string) error {
-	return fmt.Errorf("%s is in use: another saslguard runs? Stop it or listen elsewhere", path)
+	return fmt.Errorf("%s is in use: %w", path, ErrAnswered)
 }
 
 // lockDir keeps two processes that start at once from taking each other's

@@ -96,7 +96,7 @@ doctor: 3 it found warnings, 4 it found errors.`,
 	root.SetErr(stderr)
 	root.SetVersionTemplate("saslguard {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
-	root.AddCommand(newServe(stderr), newConfig(), newSetup(), newHealth(), newNotify(), newReplay())
+	root.AddCommand(newServe(stderr), newFirewall(stderr), newConfig(), newSetup(), newHealth(), newNotify(), newReplay())
 	root.AddCommand(newDoctor())
 	root.AddCommand(newStatus(), newBans(), newBan(), newUnban(), newAllow(), newForget(), newExplain(), newWatch(), newReport(), newAudit())
 	return root

@@ -105,49 +105,12 @@ func (s *serve) run(stderr io.Writer) error {
 	reloads := make(chan struct{})
 	go func() {
 		defer close(reloads)
-		s.reloadOn(ctx, hup, d, log)
+		reloadOn(ctx, hup, func() { reload(d, s.load, log) })
 	}()
 	err = d.Run(ctx)
 	stop()
 	<-reloads
 	return err
-}
-
-// reloadOn reloads at each signal until ctx ends.
-func (s *serve) reloadOn(ctx context.Context, hup <-chan os.Signal, d *daemon.Daemon, log *zap.Logger) {
-	for {
-		select {
-		case <-hup:
-			s.reload(d, log)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *serve) reload(d *daemon.Daemon, log *zap.Logger) {
-	defer d.Reloading()()
-	c, err := s.load()
-	if err != nil {
-		var problems configs.Problems
-		if errors.As(err, &problems) {
-			for _, p := range problems {
-				log.Error("the configuration is wrong", zap.String("place", p.Place), zap.String("key", p.Key), zap.String("problem", p.Text))
-			}
-		}
-		log.Error("not reloaded: the old configuration goes on", zap.Error(err))
-		return
-	}
-	warn(log, c)
-	restart, err := d.Reload(c)
-	if err != nil {
-		log.Error("not reloaded: the old configuration goes on", zap.Error(err))
-		return
-	}
-	log.Info("reloaded", zap.String("mode", c.Mode))
-	if len(restart) > 0 {
-		log.Warn("these settings have changed, and take effect after a restart", zap.Strings("keys", restart))
-	}
 }
 
 func warn(log *zap.Logger, c *configs.Config) {

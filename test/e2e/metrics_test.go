@@ -28,7 +28,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := lab.StartRedis(t, lab.RedisOptions{})
 	p := newProgram(t)
-	p.write(t, fmt.Sprintf("redis: {addresses: [%q], hash_key: 0123456789abcdef}\nnotify: {webhook: {url: \"http://127.0.0.1:1/\", secret: 0123456789abcdef}}\n", r.Addr))
+	p.write(t, fmt.Sprintf("redis: {addresses: [%q], hash_key: 0123456789abcdef}\nnotify: {webhook: {url: \"http://127.0.0.1:1/\", secret: 0123456789abcdef}}\nfirewall: {enabled: true, backend: dryrun}\n", r.Addr))
 	proc := p.start(t)
 	shown := scrape(t, p.admin)
 	t.Run("names", func(t *testing.T) { wellNamed(t, shown) })
@@ -72,7 +72,7 @@ func scrape(t *testing.T, admin string) families {
 // ones that a stranger cannot multiply.
 func wellNamed(t *testing.T, shown families) {
 	var ours []*dto.MetricFamily
-	bounded := []string{"action", "answer", "class", "command", "enforced", "face", "kind", "observed", "origin", "outcome", "program", "reason", "result", "rule", "target", "version", "why"}
+	bounded := []string{"action", "answer", "class", "command", "enforced", "face", "kind", "observed", "origin", "outcome", "program", "reason", "result", "rule", "state", "target", "version", "why"}
 	for name, f := range shown {
 		if !strings.HasPrefix(name, "saslguard_") {
 			continue

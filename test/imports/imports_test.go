@@ -18,6 +18,7 @@ const module = "github.com/saslguard/saslguard/"
 // order lists the packages from the bottom up. A package may import those of
 // the lines above its own, never one of its own line or of a line below.
 var order = [][]string{
+	{"test/netns"},
 	{"score", "test/loggen/traffic"},
 	{"store", "test/loggen", "test/replaybench"},
 	{"store/storetest"},
@@ -29,7 +30,8 @@ var order = [][]string{
 	{"admin/api"},
 	{"admin/client"},
 	{"maillog/logfile"},
-	{"policy", "dovecotpolicy", "maillog/follow", "admin", "notify", "replay"},
+	{"policy", "dovecotpolicy", "maillog/follow", "admin", "notify", "replay", "firewall"},
+	{"firewall/nftables", "firewall/sockdiag", "firewall/exec"},
 	{"configs"},
 	{"daemon", "doctor"},
 	{"cmd/saslguard"},

@@ -1,0 +1,162 @@
+package firewall
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/gaissmai/bart"
+	"go.uber.org/zap"
+
+	"github.com/saslguard/saslguard/store"
+)
+
+// telling is what was said of a prefix, so that it is said once.
+type telling struct {
+	prefix netip.Prefix
+	why    Spare
+}
+
+// maxTold bounds what is remembered of it.
+const maxTold = 10_000
+
+// spares says why a ban of the ledger is not enforced here, or "".
+func (a *Agent) spares(k key, until moment) Spare {
+	if was, flushed := a.flushed[k]; flushed {
+		if was == until {
+			return SpareFlushed
+		}
+		delete(a.flushed, k) // it was made anew since
+	}
+	e, whole := k.element(until), !a.backend.Traits().Layered
+	if why := a.spared.judge(e, whole); why != "" {
+		return why
+	}
+	if e.Layer != Ban {
+		return ""
+	}
+	for range a.allowed.Supernets(k.prefix) {
+		return SpareAllowed
+	}
+	if whole {
+		for range a.allowed.Subnets(k.prefix) {
+			return SpareAllowed
+		}
+	}
+	return ""
+}
+
+// spare counts a ban that is not enforced, and says why, once.
+func (a *Agent) spare(k key, why Spare) {
+	t := telling{k.prefix, why}
+	if a.told[t] {
+		return
+	}
+	if len(a.told) >= maxTold {
+		clear(a.told)
+	}
+	a.told[t] = true
+	a.metrics.spared.WithLabelValues(string(why)).Inc()
+	switch why {
+	case SpareFlushed:
+	case SpareAllowed:
+		a.log.Debug("a ban is not enforced by the firewall", zap.Stringer("prefix", k.prefix), zap.String("because", why.says()))
+	default:
+		a.log.Warn("a ban is not enforced by the firewall", zap.Stringer("prefix", k.prefix), zap.String("because", why.says()))
+	}
+}
+
+// ban works out what follows from one ban that has changed.
+func (a *Agent) ban(k key, changes []Change) []Change {
+	until, there := a.entries[k]
+	e := k.element(until)
+	if !there || until.over(momentOf(a.now())) {
+		delete(a.flushed, k)
+		return a.shadow.remove(e.Layer, k.prefix, changes)
+	}
+	why := a.spares(k, until)
+	if _, enforced := a.shadow.get(e.Set(), k.prefix); why == "" && !enforced && a.bans() >= a.settings.Config.MaxBans {
+		why = SpareFull
+	}
+	if why != "" {
+		a.spare(k, why)
+		return a.shadow.remove(e.Layer, k.prefix, changes)
+	}
+	return a.shadow.put(e, changes)
+}
+
+// bans is how many are enforced.
+func (a *Agent) bans() int { return a.shadow.count(OperatorBan) + a.shadow.count(Ban) }
+
+// place is where an element is, whatever its end.
+type place struct {
+	layer  Layer
+	prefix netip.Prefix
+}
+
+// reconcile compares all that is wanted with the shadow.
+func (a *Agent) reconcile(changes []Change) []Change {
+	want := a.wanted()
+	var gone []place
+	a.shadow.each(func(e Element, _ bool) {
+		if _, wanted := want[place{e.Layer, e.Prefix}]; !wanted {
+			gone = append(gone, place{e.Layer, e.Prefix})
+		}
+	})
+	for _, p := range gone {
+		changes = a.shadow.remove(p.layer, p.prefix, changes)
+	}
+	changes = slices.Grow(changes, max(0, len(want)-a.bans()))
+	for p, until := range want {
+		changes = a.shadow.put(Element{p.layer, p.prefix, until.time()}, changes)
+	}
+	return changes
+}
+
+// wanted are all elements that are to be enforced.
+func (a *Agent) wanted() map[place]moment {
+	now := momentOf(a.now())
+	want := make(map[place]moment, len(a.entries)+64)
+	for _, e := range a.spared.elements() {
+		want[place{Never, e.Prefix}] = 0
+	}
+	a.allowed, a.allowEnd = new(bart.Lite), 0
+	for _, p := range a.settings.Allow {
+		a.allowed.Insert(p)
+		want[place{Allow, p}] = 0
+	}
+	for k, until := range a.entries {
+		if k.kind != store.Allow || until.over(now) {
+			continue
+		}
+		a.allowed.Insert(k.prefix)
+		want[place{Allow, k.prefix}] = until
+		if until != 0 && (a.allowEnd == 0 || until < a.allowEnd) {
+			a.allowEnd = until
+		}
+	}
+	// The configuration's are permanent, whatever the ledger says of them.
+	for _, p := range a.settings.Allow {
+		want[place{Allow, p}] = 0
+	}
+	maps.DeleteFunc(a.flushed, func(k key, _ moment) bool { _, there := a.entries[k]; return !there })
+	room := a.settings.Config.MaxBans
+	for _, kind := range []store.EntryKind{store.OperatorBan, store.AutomaticBan} {
+		for k, until := range a.entries {
+			if k.kind != kind || until.over(now) {
+				continue
+			}
+			why := a.spares(k, until)
+			if why == "" && room <= 0 {
+				why = SpareFull
+			}
+			if why != "" {
+				a.spare(k, why)
+				continue
+			}
+			room--
+			want[place{k.element(0).Layer, k.prefix}] = until
+		}
+	}
+	return want
+}
