@@ -46,8 +46,9 @@ type hostFirewall struct {
 	problem string // why the agent does not run, "" if it does
 }
 
-// newHostFirewall makes the agent that a configuration wants.
-func newHostFirewall(c *configs.Config, source firewall.Source, log *zap.Logger, metrics prometheus.Registerer) (*hostFirewall, error) {
+// newHostFirewall makes the agent that a configuration wants. Its socket shows the
+// metrics of shown, if that is not nil.
+func newHostFirewall(c *configs.Config, source firewall.Source, log *zap.Logger, metrics prometheus.Registerer, shown prometheus.Gatherer) (*hostFirewall, error) {
 	settings, err := firewallSettings(c)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func newHostFirewall(c *configs.Config, source firewall.Source, log *zap.Logger,
 	if err != nil {
 		return nil, err
 	}
-	return &hostFirewall{agent: agent, server: firewall.NewServer(agent, log), owner: c.Firewall.SocketOwner, log: log, settings: make(chan firewall.Settings, 1)}, nil
+	return &hostFirewall{agent: agent, server: firewall.NewServer(agent, log, shown), owner: c.Firewall.SocketOwner, log: log, settings: make(chan firewall.Settings, 1)}, nil
 }
 
 // firewallSettings are what a reload can change.
@@ -198,7 +199,7 @@ func (d *Daemon) makeFirewall() (err error) {
 	if !d.config.Firewall.Enabled {
 		return nil
 	}
-	if d.firewall, err = newHostFirewall(d.config, d.store, d.log.Named("firewall"), d.metrics); err != nil {
+	if d.firewall, err = newHostFirewall(d.config, d.store, d.log.Named("firewall"), d.metrics, nil); err != nil {
 		return fmt.Errorf("firewall: %w", err)
 	}
 	state := ""

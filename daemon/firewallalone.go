@@ -57,7 +57,8 @@ func NewFirewall(c *configs.Config, o Options) (*Firewall, error) {
 		source, report = server, server.acknowledge
 	}
 	var err error
-	if f.host, err = newHostFirewall(c, source, o.Logger.Named("firewall"), prometheus.NewRegistry()); err != nil {
+	metrics := prometheus.NewRegistry()
+	if f.host, err = newHostFirewall(c, source, o.Logger.Named("firewall"), metrics, metrics); err != nil {
 		return nil, errors.Join(err, f.close())
 	}
 	f.host.socketPath(c.StateDirectory)

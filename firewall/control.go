@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 )
 
@@ -51,9 +53,13 @@ type RateAnswer struct {
 // Server answers on the agent's socket.
 type Server struct{ http http.Server }
 
-// NewServer returns the server of an agent.
-func NewServer(a *Agent, log *zap.Logger) *Server {
+// NewServer returns the server of an agent. It shows metrics as well where they are
+// shown nowhere else; nil shows none.
+func NewServer(a *Agent, log *zap.Logger, metrics prometheus.Gatherer) *Server {
 	mux := http.NewServeMux()
+	if metrics != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(log), MaxRequestsInFlight: 4}))
+	}
 	mux.HandleFunc("GET /status", answer(log, func(r *http.Request) (any, error) { return a.Status(r.Context()) }))
 	mux.HandleFunc("GET /rates", answer(log, func(r *http.Request) (any, error) { return a.rateAnswers(r.Context()) }))
 	mux.HandleFunc("POST /pause", answer(log, func(r *http.Request) (any, error) {

@@ -263,6 +263,9 @@ func (s *shadow) each(f func(e Element, shown bool)) {
 	}
 }
 
+// empty tells whether it has nothing.
+func (s *shadow) empty() bool { return s.size == [Sets]int{} }
+
 // count is how many elements of a layer are in force or covered by a wider one.
 func (s *shadow) count(layer Layer) (n int) {
 	for set := range Sets {

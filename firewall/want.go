@@ -3,7 +3,6 @@ package firewall
 import (
 	"maps"
 	"net/netip"
-	"slices"
 
 	"github.com/gaissmai/bart"
 	"go.uber.org/zap"
@@ -94,9 +93,21 @@ type place struct {
 	prefix netip.Prefix
 }
 
-// reconcile compares all that is wanted with the shadow.
+// reconcile compares all that is wanted with the shadow. Where everything is about to
+// be replaced anyway, it returns no changes.
 func (a *Agent) reconcile(changes []Change) []Change {
-	want := a.wanted()
+	kept := func(changes []Change) []Change {
+		if a.stale {
+			return changes[:0]
+		}
+		return changes
+	}
+	if a.shadow.empty() {
+		a.wanted(func(e Element) { changes = kept(a.shadow.put(e, changes)) })
+		return changes
+	}
+	want := make(map[place]moment, len(a.entries)+64)
+	a.wanted(func(e Element) { want[place{e.Layer, e.Prefix}] = momentOf(e.Until) })
 	var gone []place
 	a.shadow.each(func(e Element, _ bool) {
 		if _, wanted := want[place{e.Layer, e.Prefix}]; !wanted {
@@ -104,40 +115,36 @@ func (a *Agent) reconcile(changes []Change) []Change {
 		}
 	})
 	for _, p := range gone {
-		changes = a.shadow.remove(p.layer, p.prefix, changes)
+		changes = kept(a.shadow.remove(p.layer, p.prefix, changes))
 	}
-	changes = slices.Grow(changes, max(0, len(want)-a.bans()))
 	for p, until := range want {
-		changes = a.shadow.put(Element{p.layer, p.prefix, until.time()}, changes)
+		changes = kept(a.shadow.put(Element{p.layer, p.prefix, until.time()}, changes))
 	}
 	return changes
 }
 
-// wanted are all elements that are to be enforced.
-func (a *Agent) wanted() map[place]moment {
+// wanted calls f with all elements that are to be enforced; of one that comes twice
+// the later counts.
+func (a *Agent) wanted(f func(Element)) {
 	now := momentOf(a.now())
-	want := make(map[place]moment, len(a.entries)+64)
 	for _, e := range a.spared.elements() {
-		want[place{Never, e.Prefix}] = 0
+		f(e)
 	}
 	a.allowed, a.allowEnd = new(bart.Lite), 0
-	for _, p := range a.settings.Allow {
-		a.allowed.Insert(p)
-		want[place{Allow, p}] = 0
-	}
 	for k, until := range a.entries {
 		if k.kind != store.Allow || until.over(now) {
 			continue
 		}
 		a.allowed.Insert(k.prefix)
-		want[place{Allow, k.prefix}] = until
+		f(k.element(until))
 		if until != 0 && (a.allowEnd == 0 || until < a.allowEnd) {
 			a.allowEnd = until
 		}
 	}
 	// The configuration's are permanent, whatever the ledger says of them.
 	for _, p := range a.settings.Allow {
-		want[place{Allow, p}] = 0
+		a.allowed.Insert(p)
+		f(Element{Layer: Allow, Prefix: p})
 	}
 	maps.DeleteFunc(a.flushed, func(k key, _ moment) bool { _, there := a.entries[k]; return !there })
 	room := a.settings.Config.MaxBans
@@ -155,8 +162,7 @@ func (a *Agent) wanted() map[place]moment {
 				continue
 			}
 			room--
-			want[place{k.element(0).Layer, k.prefix}] = until
+			f(k.element(until))
 		}
 	}
-	return want
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -395,6 +396,16 @@ func theOperatorAsks(t *testing.T, c *cluster) {
 	ask("running", "resume")
 	c.denies(t, "198.51.100.3", true)
 	ask("CLIENT", "rates")
+	dialer := net.Dialer{}
+	conn, err := dialer.DialContext(t.Context(), "unix", filepath.Join(c.b.dir, "firewall.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /metrics HTTP/1.0\r\n\r\n")
+	if shown, err := io.ReadAll(io.LimitReader(conn, 1<<20)); err != nil || !strings.Contains(string(shown), `saslguard_firewall_state{state="running"} 1`) {
+		t.Errorf("its metrics are %v\n%s", err, shown)
+	}
 	if err := c.b.proc.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
