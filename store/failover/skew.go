@@ -41,14 +41,15 @@ func (k *skew) detail() string {
 
 // note takes note of a measured difference, and tells whether what crosses is
 // moved otherwise from now on. Small changes of a large difference are left alone,
-// so that entries do not change with every measurement.
+// and one that was large counts as small only well below that, so that entries do
+// not change with every measurement.
 func (k *skew) note(d time.Duration) (changed bool) {
 	d = d.Truncate(time.Millisecond) // as exact as entries are
 	k.measured.Store(int64(d))
-	if d.Abs() < smallSkew {
+	before := time.Duration(k.applied.Load())
+	if d.Abs() < smallSkew/2 || before == 0 && d.Abs() < smallSkew {
 		d = 0
 	}
-	before := time.Duration(k.applied.Load())
 	if d == before || d != 0 && before != 0 && (d-before).Abs() < smallSkew/2 {
 		return false
 	}

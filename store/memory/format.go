@@ -31,7 +31,7 @@ const (
 	metaKey        = "key"
 	metaPosition   = "position"    // of a ledger that is no copy
 	metaMirrored   = "mirrored"    // the name of the ledger that is mirrored
-	metaMirroredAt = "mirrored at" // its position
+	metaMirroredAt = "mirrored at" // its position, and the name of the ledger that this is of
 )
 
 var errForeign = errors.New("it is a bbolt file, but not saslguard's")

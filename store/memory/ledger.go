@@ -43,6 +43,7 @@ type ledger struct {
 	ends     endings
 	unbanned []netip.Prefix        // by the request under way
 	mirrored string                // the name of the ledger being mirrored, "" for none yet
+	placedIn string                // the name of the one that position is of: while its first snapshot is taken, another
 	saved    store.Position        // the position that the file has
 	scanned  store.Position        // up to which the snapshot being mirrored has everything
 	seen     map[entryKey]struct{} // what the snapshot being mirrored has; nil outside of one
@@ -148,6 +149,7 @@ func (l *ledger) run() {
 			l.expire()
 			l.savePosition()
 		case <-l.store.done:
+			l.savePosition()
 			return
 		}
 	}

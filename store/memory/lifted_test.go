@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/saslguard/saslguard/store"
 )
 
@@ -209,5 +211,31 @@ func eventuallyIn(t testing.TB, what string, ok func() bool) {
 		if time.Now().After(end) {
 			t.Fatal(fmt.Sprint("waited in vain: ", what))
 		}
+	}
+}
+
+// A removal that an earlier version noted, without a time, is handed over.
+func TestARemovalWithoutATime(t *testing.T) {
+	c := newClock()
+	s := open(t, testConfig(), copied(filepath.Join(t.TempDir(), "state.db"), c))
+	old := theirs(c, 1)
+	k := keyOf(&old)
+	if err := s.file.update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte(nameRemovals))
+		if err != nil {
+			return err
+		}
+		return b.Put(k.bytes(), seal(k.bytes(), nil))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(time.Minute)
+	s = reopened(t, s)
+	mirror(t, s, puts(old))
+	if entryOf(s, 1) != nil {
+		t.Error("what was lifted is back")
+	}
+	if events := handOver(t, s); len(events) != 1 || events[0].Kind != store.Removed || !events[0].At.Equal(c.now()) {
+		t.Errorf("handed over: %+v", events)
 	}
 }

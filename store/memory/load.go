@@ -112,6 +112,10 @@ func (l *loader) entry(key, value []byte) error {
 }
 
 func (l *loader) removal(key, value []byte) error {
+	if len(value) == 0 {
+		// Written before removals had a time, which is now then: all of those wait.
+		value = encodeLift(lift{at: l.now, waits: true})
+	}
 	k, x, err := decodeLift(key, value)
 	if err == nil {
 		l.store.ledger.setLift(k, x)

@@ -111,12 +111,13 @@ func (s *Store) Pending(limit int) []store.Event {
 	return events
 }
 
-// Followed is which ledger was mirrored last, and up to which position.
+// Followed is which ledger was mirrored last, and up to which position; none if
+// its first snapshot was not complete.
 func (s *Store) Followed() (ledger string, at store.Position) {
 	l := s.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mirrored == "" {
+	if l.mirrored == "" || l.placedIn != l.mirrored {
 		return "", store.Position{}
 	}
 	return l.mirrored, l.position

@@ -34,7 +34,8 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 	}
 	for i := range r.events {
 		e := &r.events[i]
-		if r.kind == mirrorFollow && e.Kind != store.Synced {
+		// A snapshot has come to where it begins only at its end.
+		if r.kind == mirrorFollow && e.Kind != store.Reset && e.Kind != store.Synced {
 			d.reached(e.Position)
 		}
 		switch {
@@ -55,6 +56,7 @@ func (l *ledger) mirror(r *mirrorRequest) error {
 		case e.Kind == store.Synced && l.seen != nil:
 			note(d.flush())
 			note(l.removeUnseen())
+			l.placed()
 			d = l.newDraft()
 			d.reached(e.Position)
 		}
@@ -268,6 +270,9 @@ func (d *draft) handedOver(e *store.Event) {
 	switch {
 	case old == nil || old.shared || old.Entry != e.Entry:
 	case old.Live(d.now):
+		if d.l.seen != nil {
+			d.l.seen[k] = struct{}{} // a snapshot under way may have been taken before
+		}
 		d.entries[k] = &kept{Entry: old.Entry, shared: true}
 	case old.over: // which was announced when it ended
 		d.growth[k.kind]--

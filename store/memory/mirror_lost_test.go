@@ -81,3 +81,58 @@ func TestAnUnbanElsewhereForgetsTheScoreHere(t *testing.T) {
 		})
 	}
 }
+
+// A host that dies in a ledger's first snapshot does not take the position in the
+// ledger before for one in this.
+func TestThePositionIsOfALedger(t *testing.T) {
+	c := newClock()
+	s := open(t, testConfig(), copied(filepath.Join(t.TempDir(), "state.db"), c))
+	follow := func(name string, from, to uint64) {
+		t.Helper()
+		events := named(name, theirs(c, 1))
+		events[0].Position.Millis = from
+		events[len(events)-1].Position.Millis = to
+		if to == 0 {
+			events = events[:len(events)-1]
+		}
+		mirror(t, s, events)
+	}
+	followed := func(name string, at uint64) {
+		t.Helper()
+		for range 2 {
+			if got, to := s.Followed(); got != name || to.Millis != at {
+				t.Errorf("followed %q to %v, want %q to %d", got, to, name, at)
+			}
+			s = reopened(t, s)
+		}
+	}
+	follow("first", 10, 20)
+	followed("first", 20)
+	follow("second", 5, 0)
+	if p := s.ledger.position; p.Millis != 20 {
+		t.Errorf("in the middle of a snapshot the position is %v", p)
+	}
+	followed("", 0)
+	follow("second", 5, 20) // where the first was
+	followed("second", 20)
+	follow("third", 4, 5)
+	followed("third", 5)
+}
+
+// A snapshot that was taken before a ban was handed over does not lift it.
+func TestAnOlderSnapshotSparesWhatWasHandedOver(t *testing.T) {
+	c := newClock()
+	s := open(t, testConfig(), copied("", c))
+	put(t, s, mine(1))
+	events := named("first", theirs(c, 2))
+	mirror(t, s, events[:2])
+	handOver(t, s)
+	mirror(t, s, events[2:])
+	if entryOf(s, 1) == nil || len(s.Pending(9)) != 0 {
+		t.Error("the ban is gone")
+	}
+	mirror(t, s, events) // and one taken after that decides
+	if entryOf(s, 1) != nil {
+		t.Error("the ban is still there")
+	}
+}

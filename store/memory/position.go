@@ -41,6 +41,17 @@ func (d *draft) reached(p store.Position) {
 	}
 }
 
+// placed notes that positions are of the ledger that is mirrored now.
+func (l *ledger) placed() {
+	if l.placedIn == l.mirrored {
+		return
+	}
+	l.mu.Lock()
+	l.placedIn = l.mirrored
+	l.mu.Unlock()
+	l.saved = store.Position{} // the file has that of another
+}
+
 // savePosition writes a position that was reached without a change.
 func (l *ledger) savePosition() {
 	if l.store.file == nil || !l.store.options.Shared || l.saved == l.position {
@@ -53,18 +64,25 @@ func (l *ledger) savePosition() {
 }
 
 // putPosition writes a position: that of a ledger of its own apart from that of
-// one that is mirrored.
+// one that is mirrored, which is followed by the ledger's name.
 func (l *ledger) putPosition(tx *bbolt.Tx, p store.Position) error {
 	b := binary.BigEndian.AppendUint64(nil, p.Millis)
 	b = binary.BigEndian.AppendUint64(b, p.Number)
+	if l.store.options.Shared {
+		b = append(b, l.placedIn...)
+	}
 	return tx.Bucket([]byte(nameMeta)).Put([]byte(l.positionKey()), b)
 }
 
 func (l *ledger) loadPosition(tx *bbolt.Tx) {
 	b := tx.Bucket([]byte(nameMeta)).Get([]byte(l.positionKey()))
-	if len(b) == 16 {
-		l.position = store.Position{Millis: binary.BigEndian.Uint64(b), Number: binary.BigEndian.Uint64(b[8:])}
-		l.saved = l.position
+	if len(b) < 16 {
+		return
+	}
+	l.position = store.Position{Millis: binary.BigEndian.Uint64(b), Number: binary.BigEndian.Uint64(b[8:])}
+	l.saved = l.position
+	if l.placedIn = string(b[16:]); l.placedIn == "" {
+		l.placedIn = l.mirrored // written before names were
 	}
 }
 

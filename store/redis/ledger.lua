@@ -302,11 +302,14 @@ end
 
 -- lift limit length, then for each entry: name at
 -- Removals that were made elsewhere while this ledger could not be reached, or
--- that it has lost.
+-- that it has lost. None reaches further than now, or than the entry in force, if
+-- that is from a clock ahead of this one.
 function run.lift(limit, length, ...)
   local args = {...}
   for i = 1, #args, 2 do
-    remove(tonumber(limit), length, args[i], math.min(tonumber(args[i + 1]), now))
+    local old = parse(redis.call('HGET', ENTRIES, args[i]))
+    local latest = math.max(now, old and old.since or now)
+    remove(tonumber(limit), length, args[i], math.min(tonumber(args[i + 1]), latest))
   end
   return 'ok'
 end

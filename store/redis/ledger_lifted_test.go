@@ -66,6 +66,12 @@ func TestLiftedStaysLifted(t *testing.T) {
 		t.Errorf("a ban in the moment of an unban is not after it: %v", got.Since)
 	}
 	there("whoever puts has the last word", old, true)
+	future := testBan(2) // from a clock that is ahead
+	future.Since, future.Until, future.Times = c.now().Add(time.Hour), c.now().Add(2*time.Hour), 1
+	merge(future)
+	there("a ban from the future", future, true)
+	lift(future.Since, future)
+	there("an unban of it", future, false)
 
 	// What is remembered is bounded, in number and in time.
 	for i := range 1010 {

@@ -37,12 +37,13 @@ func (l *ledger) Followed(name string, at store.Position) {
 
 // history returns the ledger's name, after giving it another one if changes of it
 // were lost.
-func (w *watcher) history(ctx context.Context) (string, error) {
+// What was told is to be looked up before the ledger's last change: another watch
+// of this process may be told of one meanwhile.
+func (w *watcher) history(ctx context.Context, k *known) (string, error) {
 	name, err := w.name(ctx)
 	if err != nil {
 		return "", err
 	}
-	k := w.known.Load()
 	if k == nil || k.name != name {
 		return name, nil
 	}

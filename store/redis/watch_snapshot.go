@@ -20,10 +20,11 @@ const scanCount = 2000
 // last of them is how things are.
 func (w *watcher) snapshot(ctx context.Context) (err error) {
 	w.ledgerName = ""
+	told := w.known.Load()
 	if w.at, w.number, err = w.last(ctx); err != nil {
 		return err
 	}
-	name, err := w.history(ctx)
+	name, err := w.history(ctx, told)
 	if err != nil {
 		return err
 	}
