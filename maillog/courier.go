@@ -29,6 +29,9 @@ func (p *Parser) courier(m string) (Class, string) {
 	if !ok || tail != "" && !strings.HasPrefix(tail, ", ") {
 		return p.courierUnclear(m)
 	}
+	if p.maybeCut() {
+		return Login, whyAmbiguous
+	}
 	who := strings.TrimSuffix(rest[:at], ", ")
 	login, named := strings.CutPrefix(who, "user=")
 	mech, _ := strings.CutPrefix(who, "method=")

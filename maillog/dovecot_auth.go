@@ -88,6 +88,8 @@ func (p *Parser) dovecotDatabase(m string, outcome score.Outcome, why string) (C
 		return Login, why
 	case p.counted != DovecotAuth:
 		return Login, whyElsewhere
+	case p.maybeCut():
+		return Login, whyAmbiguous
 	}
 	database, m, ok := strings.Cut(m, "(")
 	client, login, mech, known := dovecotTriple(m)

@@ -111,13 +111,16 @@ func (p *Parser) dovecotFailure(n int, why, fields string) (Class, string) {
 	if !ok {
 		return Unknown, ""
 	}
+	if p.maybeCut() {
+		return Login, whyAmbiguous
+	}
 	p.found(f.client, f.login, f.mech, score.Failure, n)
 	return Login, ""
 }
 
 func (p *Parser) dovecotSuccess(fields string) (Class, string) {
 	f, ok := dovecotWho(fields)
-	if !ok || f.login == "" {
+	if !ok || f.login == "" || p.maybeCut() {
 		return Login, whyAmbiguous
 	}
 	p.found(f.client, f.login, f.mech, score.Success, 1)

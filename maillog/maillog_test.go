@@ -42,6 +42,36 @@ func TestACutLineTellsNothing(t *testing.T) {
 	}
 }
 
+// TestALineThatASyslogHasCut: where the client stands behind its own words, these can
+// push the true end of a line out of what a syslog, or Courier, keeps of it.
+func TestALineThatASyslogHasCut(t *testing.T) {
+	for _, form := range []string{
+		"dovecot: imap-login: Disconnected (auth failed, 1 attempts): user=<%sa>, method=PLAIN, rip=8.8.8.8, lip=1.1.1.1",
+		"dovecot: imap-login: Login: user=<%sa>, method=PLAIN, rip=8.8.8.8, lip=1.1.1.1",
+		"dovecot: auth: passwd-file(%sa,8.8.8.8): Password mismatch",
+		"imapd: LOGIN FAILED, user=%sa, ip=[8.8.8.8]",
+		"imapd: LOGIN, user=%sa, ip=[8.8.8.8], protocol=IMAP",
+		"ipop3d[7]: Login failed user=%sa auth=a host=x [8.8.8.8]",
+		"sendmail[7]: s0QBU1Ir002370: AUTH failure (LOGIN): authentication failure (-13) SASL(-13): x, user=%sa, relay=x [8.8.8.8]",
+		"auth: pam_unix(imap:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=%sa rhost=8.8.8.8",
+		"roundcube: IMAP Error: Login failed for %sa from 8.8.8.8.",
+		`perdition.imap4[7]: Auth: 192.0.2.7:4711->192.0.2.1:993 authentication_id="%sa" server="x" protocol=IMAP4 status="ok"`,
+	} {
+		for _, tt := range []struct{ padding, want int }{{10, 1}, {1024, 0}, {8192, 0}} {
+			o := Options{}
+			if strings.Contains(form, "passwd-file") {
+				o.Dovecot = DovecotAuth
+			}
+			attempts := 0
+			line := "Nov 22 10:00:00 mx " + fmt.Sprintf(form, strings.Repeat("y", tt.padding))
+			r := New(o).Parse([]byte(line), func(guard.Attempt) { attempts++ })
+			if attempts != tt.want || r.Class != Login || tt.want == 0 && r.Why != whyAmbiguous {
+				t.Errorf("%s with %d octets more: %d attempts, %v %q", form, tt.padding, attempts, r.Class, r.Why)
+			}
+		}
+	}
+}
+
 // TestWhatStaysValid: lines are read into one buffer after the other.
 func TestWhatStaysValid(t *testing.T) {
 	p := New(Options{})

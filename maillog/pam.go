@@ -48,7 +48,7 @@ func (p *Parser) pam(m string) (Class, string) {
 	}
 	client, login, n := pamClient(rest)
 	switch {
-	case n > 1:
+	case n > 1 || n == 1 && p.maybeCut():
 		return Login, whyAmbiguous
 	case n == 0:
 		return Login, whyNoAddress

@@ -20,6 +20,9 @@ func (p *Parser) perdition(m string) (Class, string) {
 	if !ok || colon < 0 || at < 0 {
 		return p.unknown(m)
 	}
+	if p.maybeCut() { // its end says whether the login succeeded
+		return Login, whyAmbiguous
+	}
 	client, ok := address(strings.Trim(from[:colon], "[]"))
 	if !ok {
 		return Unknown, ""

@@ -83,6 +83,9 @@ func (p *Parser) sendmailFailure(id, m string) (Class, string) {
 		if tail = strings.TrimPrefix(tail, " (may be forged)"); !ok || tail != "" {
 			return Login, whyNoAddress
 		}
+		if p.maybeCut() {
+			return Login, whyAmbiguous
+		}
 		p.sessions.put(k, p.line.At, s)
 		p.found(client, sendmailUser(rest[:at]), mech, outcome, 1)
 		return Login, ""

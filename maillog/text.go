@@ -84,6 +84,15 @@ func count(s string) (n int, rest string, ok bool) {
 	return min(n, maxCount), rest, true
 }
 
+// longestBehind bounds a message, in bytes, whose client stands behind what it has
+// said itself. Syslogs may cut at 1 KiB with the envelope (RFC 3164, section 4.1),
+// Courier does by itself: of a longer one the true end may be missing, and what is
+// last in it be what the client has made up for its address.
+const longestBehind = 700
+
+// maybeCut tells whether the end of the message may be missing.
+func (p *Parser) maybeCut() bool { return len(p.message) > longestBehind }
+
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }

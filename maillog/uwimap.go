@@ -44,6 +44,9 @@ func (p *Parser) uwimap(m string) (Class, string) {
 	if !ok || strings.TrimSpace(tail) != "" {
 		return Login, whyNoAddress
 	}
+	if p.maybeCut() {
+		return Login, whyAmbiguous
+	}
 	// The login is told twice, but for an administrator who logs in as another.
 	login, _ := strings.CutPrefix(who[:at], "user=")
 	if i := strings.LastIndex(login, " auth="); i >= 0 {

@@ -45,7 +45,7 @@ func (p *Parser) roundcubeLine(m string) (Class, string) {
 	switch {
 	case n == 0:
 		return Login, whyNoAddress
-	case n > 1:
+	case n > 1 || p.maybeCut():
 		return Login, whyAmbiguous
 	}
 	mark := " against " // and the server
