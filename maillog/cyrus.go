@@ -7,18 +7,22 @@ import (
 )
 
 // mailbox reads a line of a program called imapd, pop3d or the like, as Cyrus,
-// Courier and UW all do. Which one it is, the message's first word says.
+// Courier and UW all do. Which one it is, the message's first word says, and where
+// that is none that is known, what was understood before.
 func (p *Parser) mailbox(m string) (Class, string) {
 	switch {
 	case strings.HasPrefix(m, "badlogin: "), strings.HasPrefix(m, "login: "):
-		p.kind = "cyrus"
+		p.kind, p.mailboxes = "cyrus", "cyrus"
 		return p.cyrus(m)
 	case strings.HasPrefix(m, "LOGIN"):
-		p.kind = "courier"
+		p.kind, p.mailboxes = "courier", "courier"
 		return p.courier(m)
 	case strings.HasPrefix(m, "Login"), strings.HasPrefix(m, "Auth"), strings.HasPrefix(m, "AUTHENTICATE"):
-		p.kind = "uw-imap"
+		p.kind, p.mailboxes = "uw-imap", "uw-imap"
 		return p.uwimap(m)
+	}
+	if p.mailboxes != "" {
+		p.kind = p.mailboxes
 	}
 	return p.unknown(m)
 }

@@ -65,9 +65,41 @@ func TestALineThatASyslogHasCut(t *testing.T) {
 			attempts := 0
 			line := "Nov 22 10:00:00 mx " + fmt.Sprintf(form, strings.Repeat("y", tt.padding))
 			r := New(o).Parse([]byte(line), func(guard.Attempt) { attempts++ })
-			if attempts != tt.want || r.Class != Login || tt.want == 0 && r.Why != whyAmbiguous {
+			if attempts != tt.want || r.Class != Login || tt.want == 0 && r.Why != whyAmbiguous && r.Why != whyLater {
 				t.Errorf("%s with %d octets more: %d attempts, %v %q", form, tt.padding, attempts, r.Class, r.Why)
 			}
+		}
+	}
+}
+
+// TestALongLoginDoesNotHideASendmailClient: Cyrus SASL may ignore what is behind the @.
+func TestALongLoginDoesNotHideASendmailClient(t *testing.T) {
+	p := New(Options{})
+	var got []guard.Attempt
+	for _, line := range []string{
+		"NOQUEUE: connect from x [192.0.2.7]",
+		"s0QBU1Ir002370: AUTH failure (LOGIN): authentication failure (-13) SASL(-13): x, user=alice@" + strings.Repeat("y", 1000) + ", relay=x [8.8.8.8]",
+	} {
+		p.Parse([]byte("Nov 22 10:00:00 mx sendmail[7]: "+line), func(a guard.Attempt) { got = append(got, a) })
+	}
+	if len(got) != 1 || got[0].Client.String() != "192.0.2.7" {
+		t.Errorf("read as %+v", got)
+	}
+}
+
+// TestImapdIsWhatItWasBefore: a line that is not understood is not that of a program of
+// which nothing was.
+func TestImapdIsWhatItWasBefore(t *testing.T) {
+	p := New(Options{})
+	for _, tt := range []struct{ message, kind string }{
+		{"login failed for x", "mailbox"},
+		{"badlogin: x [192.0.2.7] plaintext alice SASL(-13): authentication failure: checkpass failed", "cyrus"},
+		{"login failed for x", "cyrus"},
+		{"LOGIN FAILED, user=alice, ip=[192.0.2.7]", "courier"},
+		{"login failed for x", "courier"},
+	} {
+		if r := p.Parse([]byte("Nov 22 10:00:00 mx imapd[7]: "+tt.message), func(guard.Attempt) {}); r.Kind != tt.kind {
+			t.Errorf("%s: of %s, not %s", tt.message, r.Kind, tt.kind)
 		}
 	}
 }

@@ -76,7 +76,8 @@ type Parser struct {
 	sessions sessions
 	lastAuth lastAuth
 
-	roundcube bool // its error log is read here, which tells of every failure
+	roundcube bool   // its error log is read here, which tells of every failure
+	mailboxes string // which of the programs called imapd it was last; "": not known yet
 }
 
 // New returns a parser.

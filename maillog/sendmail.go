@@ -78,13 +78,11 @@ func (p *Parser) sendmailFailure(id, m string) (Class, string) {
 	}
 	s, _ := p.sessions.get(k, p.line.At)
 	s.told = true
-	if at := strings.LastIndex(rest, ", relay="); at >= 0 {
+	// Where the login may have pushed the relay out of the line, others tell it.
+	if at := strings.LastIndex(rest, ", relay="); at >= 0 && !p.maybeCut() {
 		client, tail, ok := hostAddress(rest[at+len(", relay="):])
 		if tail = strings.TrimPrefix(tail, " (may be forged)"); !ok || tail != "" {
 			return Login, whyNoAddress
-		}
-		if p.maybeCut() {
-			return Login, whyAmbiguous
 		}
 		p.sessions.put(k, p.line.At, s)
 		p.found(client, sendmailUser(rest[:at]), mech, outcome, 1)

@@ -283,6 +283,9 @@ func (w *writer) events(r *Result) {
 		rows[i] = table.Row{e.At.Format(clockFormat), number(e.Attempts), e.Client, clipped(e.Account, 48), e.Outcome, action, e.Reason}
 	}
 	title := "What happened"
+	if len(r.Events) == 0 {
+		title += ": nothing that the logs tell of"
+	}
 	if r.EventsLeft > 0 {
 		title += fmt.Sprintf(" (without the last %s)", counted(r.EventsLeft, "attempt"))
 	}
