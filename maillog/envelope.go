@@ -149,7 +149,7 @@ func (p *Parser) header(s string, plain bool) bool {
 // not asked for.
 func (p *Parser) tag(s string, strict bool) bool {
 	end := nameEnd(s)
-	if end == 0 || end == len(s) || end > 96 {
+	if end == 0 || end == len(s) || end > maxName {
 		return false
 	}
 	name, rest := s[:end], s[end:]
@@ -201,7 +201,7 @@ func nameEnd(s string) int {
 }
 
 func isHost(s string) bool {
-	return s != "" && len(s) <= 255 && s[len(s)-1] != ':' && all(s, ".-_:")
+	return s != "" && len(s) <= maxHost && s[len(s)-1] != ':' && all(s, ".-_:")
 }
 
 // container cuts what Kubernetes writes after the time, "stdout F ", or nothing

@@ -104,6 +104,21 @@ func TestImapdIsWhatItWasBefore(t *testing.T) {
 	}
 }
 
+// TestNamesAreBounded: what is kept of hosts and programs is, however many there are.
+func TestNamesAreBounded(t *testing.T) {
+	p := New(Options{})
+	long := strings.Repeat("x", 30_000)
+	for _, line := range []string{
+		"<22>1 2026-11-22T10:00:00Z " + long + " " + long + " 7 - - hello",
+		`{"__REALTIME_TIMESTAMP":"1","_HOSTNAME":"` + long + `","SYSLOG_IDENTIFIER":"","MESSAGE":"hello"}`,
+	} {
+		r := p.Parse([]byte(line), nil)
+		if len(r.Line.Host) != maxHost || len(r.Line.Program) > maxName || string(r.Line.Message) != "hello" {
+			t.Errorf("%.40s… has a host of %d bytes, a program of %d", line, len(r.Line.Host), len(r.Line.Program))
+		}
+	}
+}
+
 // TestWhatStaysValid: lines are read into one buffer after the other.
 func TestWhatStaysValid(t *testing.T) {
 	p := New(Options{})

@@ -132,9 +132,14 @@ func (p *Parser) When(line []byte) time.Time {
 	return p.line.At
 }
 
+// maxHost bounds a host's name in bytes (RFC 5424, section 6), and so what sessions
+// and readings keep of it.
+const maxHost = 255
+
 // hostName returns a copy of a host's name that stays, mostly the one that the line
 // before had.
 func (p *Parser) hostName(name string) string {
+	name = name[:min(len(name), maxHost)]
 	if name != p.host {
 		p.host = strings.Clone(name)
 	}

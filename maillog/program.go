@@ -11,9 +11,12 @@ type program struct {
 	read    func(p *Parser, message string) (Class, string) // nil: none of its lines is of interest
 }
 
-// maxPrograms bounds the names of programs that are kept. Whoever may write to the
-// log can name himself as he likes.
-const maxPrograms = 1024
+// What bounds the names of programs that are kept. Whoever may write to the log can
+// name himself as he likes.
+const (
+	maxPrograms = 1024
+	maxName     = 96 // bytes; RFC 5424 allows 48
+)
 
 // programs remembers how the lines of programs are read, those that were seen last
 // without a search.
@@ -24,6 +27,7 @@ type programs struct {
 
 // of finds out once how lines of the program with this name are read.
 func (p *programs) of(name string) *program {
+	name = name[:min(len(name), maxName)]
 	slot := &p.last[0]
 	if n := len(name); n > 0 {
 		slot = &p.last[(7*n+int(name[n-1])+int(name[n/2]))%len(p.last)]
