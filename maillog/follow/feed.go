@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -72,7 +73,7 @@ func (f *feed) line(line []byte, position int64) {
 	kept := f.attempts[:first]
 	for i := range f.attempts[first:] {
 		a := f.attempts[first+i]
-		if f.wants(&a) {
+		if f.wants(&a, r.Kind) {
 			a.ID = f.id(line, position, i)
 			kept = append(kept, a)
 		}
@@ -92,8 +93,9 @@ func (f *feed) parse(line []byte) (r maillog.Reading, err error) {
 	return f.parser.Parse(line, func(a guard.Attempt) { f.attempts = append(f.attempts, a) }), nil
 }
 
-// wants tells whether an attempt is to be counted from the log.
-func (f *feed) wants(a *guard.Attempt) bool {
+// wants tells whether an attempt is to be counted from the log; kind is that of its
+// line.
+func (f *feed) wants(a *guard.Attempt, kind string) bool {
 	now := f.now()
 	if a.At.IsZero() || a.At.After(now) {
 		a.At = now // a clock, or a time zone, is wrong; later than now it was not
@@ -107,13 +109,23 @@ func (f *feed) wants(a *guard.Attempt) bool {
 		f.metrics.skipped[skippedOld].Inc()
 	case !f.services.Load().has(service):
 		f.metrics.skipped[skippedService].Inc()
-	case f.judge.Reported(a.Service, a.At):
+	case f.reported(a, kind):
 		f.metrics.skipped[skippedReported].Inc()
 		f.reportedTwice(service)
 	default:
 		return true
 	}
 	return false
+}
+
+// reported tells whether Dovecot has reported an attempt itself. Lines of its auth
+// process, and PAM's for it, do not say which service they are about; it is one
+// process for all, so that it reports all if it reports any.
+func (f *feed) reported(a *guard.Attempt, kind string) bool {
+	if a.Service != "" || kind != "dovecot" && (kind != "pam" || f.how.Dovecot != maillog.DovecotPAM) {
+		return f.judge.Reported(a.Service, a.At)
+	}
+	return slices.ContainsFunc(services(), func(s string) bool { return f.judge.Reported(s, a.At) })
 }
 
 // id names an attempt so that, should its line be read again after a crash, it

@@ -107,6 +107,21 @@ func TestRightsAreLostAndRegained(t *testing.T) {
 	w.eventually("the new file is read", counted(8))
 }
 
+// The lines of Dovecot's auth process do not say which service they are about.
+func TestWhatAuthSaysIsNotCountedTwice(t *testing.T) {
+	w := newWorld(t)
+	w.write(w.log, "")
+	w.config.Services, w.config.DovecotLines = []string{"smtp", "other"}, "auth"
+	w.counts.reported["imap"] = true
+	w.start()
+	w.write(w.log, stamp()+" mx dovecot: auth: passwd-file(a,192.0.2.9,<x>): Password mismatch\n"+
+		stamp()+" mx roundcube: <x> IMAP Error: Login failed for b from 192.0.2.9.\n"+w.next(1))
+	w.eventually("the others are counted", func() bool { return w.counts.total() == 2 })
+	if got := w.metric("skipped_total", "reported"); got != 1 || w.counts.of["a"] != 0 {
+		t.Errorf("%v were skipped because they are reported; counted is %v", got, w.counts.of)
+	}
+}
+
 // Whose logins are counted is told by the configuration, and what Dovecot reports
 // itself is not counted twice.
 func TestServices(t *testing.T) {
