@@ -69,7 +69,7 @@ func bodyError(err error) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &kind):
-		return api.Wrong(kind.Field, "is a %s; allowed is %s", kind.Value, kind.Type)
+		return api.Wrong(kind.Field, "is a%s; allowed is a%s", article(clip(kind.Value)), article(jsonType(kind.Type)))
 	case errors.As(err, &syntax):
 		return api.Wrong("", "is not JSON: %s at byte %d", syntax.Error(), syntax.Offset)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -82,6 +82,29 @@ func bodyError(err error) error {
 		return api.Wrong("", "the field %s is not known", name)
 	}
 	return api.Wrong("", "%s", strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// jsonType is what JSON calls a type.
+func jsonType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct:
+		return "object"
+	case reflect.Slice:
+		return "array"
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "bool"
+	}
+	return "number"
+}
+
+// article is a noun after the rest of its article: " string", "n array".
+func article(noun string) string {
+	if strings.IndexByte("aeiou", noun[0]) >= 0 {
+		return "n " + noun
+	}
+	return " " + noun
 }
 
 // decodeQuery reads a query into a struct with `query` tags: texts, numbers,

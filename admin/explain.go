@@ -62,7 +62,7 @@ func (c *Control) explain(ctx context.Context, _ *caller, q *api.ExplainQuery) (
 		out.Entries = append(out.Entries, api.FromEntry(&in.Entries[i]))
 	}
 	all := c.options.Events.Read(ctx, filter, maxReport)
-	out.Contributions = contributions(sinceUnban(all.Events), c.options.Guard.Rules(), time.Now())
+	out.Contributions = contributions(sinceForgotten(all.Events, in.Client), c.options.Guard.Rules(), time.Now())
 	if in.Account != "" {
 		all.Events = about(all.Events, guard.Printable(in.Account))
 	}
@@ -104,10 +104,11 @@ func subjects(in *guard.Insight, r *guard.Rules) []api.Subject {
 	return all
 }
 
-// sinceUnban are the events after the last unban, which forgot the score.
-func sinceUnban(events []eventlog.Event) []eventlog.Event {
+// sinceForgotten are the events after a client's score was forgotten: since it was
+// unbanned itself, for a wider or narrower ban leaves the score as it is.
+func sinceForgotten(events []eventlog.Event, client netip.Prefix) []eventlog.Event {
 	for i := len(events) - 1; i >= 0; i-- {
-		if events[i].Kind == eventlog.Unban {
+		if e := &events[i]; e.Kind == eventlog.Unban && e.Client == client.String() && e.Rule != ruleKeepScore {
 			return events[i+1:]
 		}
 	}

@@ -72,6 +72,34 @@ func TestExplain(t *testing.T) {
 	if x.Contributions[len(x.Contributions)-1].Rule != "trap_accounts" {
 		t.Errorf("contributions: %+v", x.Contributions)
 	}
+	// They are gone with the score, and stay while it stays.
+	n := len(x.Contributions)
+	if _, err := w.client.Ban(t.Context(), api.PutRequest{Entries: []api.NewEntry{{Prefix: "192.0.2.0/24", Seconds: 60}}}); err != nil {
+		t.Fatal(err)
+	}
+	w.follow()
+	for _, c := range []struct {
+		in   api.RemoveRequest
+		left int
+	}{
+		{api.RemoveRequest{Targets: []api.Target{{Prefix: "192.0.2.0/24"}}}, n},
+		{api.RemoveRequest{Targets: []api.Target{{Prefix: "192.0.2.7"}}, KeepScore: true}, n},
+		{api.RemoveRequest{Targets: []api.Target{{Prefix: "192.0.2.7"}}}, 0},
+	} {
+		if c.left == 0 {
+			if _, err := w.client.Ban(t.Context(), api.PutRequest{Entries: []api.NewEntry{{Prefix: "192.0.2.7", Seconds: 60}}}); err != nil {
+				t.Fatal(err)
+			}
+			w.follow()
+		}
+		if out, err := w.client.Unban(t.Context(), c.in); err != nil || !out.Changes[0].Done {
+			t.Fatalf("%+v: %+v, %v", c.in, out, err)
+		}
+		w.follow()
+		if x, err = w.client.Explain(t.Context(), api.ExplainQuery{Address: "192.0.2.7"}); err != nil || len(x.Contributions) != c.left {
+			t.Errorf("after %+v: %+v, %v", c.in, x.Contributions, err)
+		}
+	}
 }
 
 func (w *world) banned(a netip.Addr) (api.Entry, bool) {

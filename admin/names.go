@@ -119,6 +119,9 @@ func (n *names) one(ctx context.Context, name string, entry *store.Entry) error 
 		until = entry.Until
 	}
 	for _, p := range prefixes {
+		if _, there := n.guard.Entry(*entry); !there {
+			return nil // it was taken off while it was resolved, and its addresses with it
+		}
 		e := store.Entry{Kind: store.Allow, Prefix: p, Until: until, Rule: nameRule(name), By: n.host, Reason: "resolved from " + name}
 		if old, there := n.guard.Entry(e); there && (old.Rule != e.Rule || old.Until.Sub(time.Now()) > nameLife/2) {
 			continue // an operator's own, or another host was first

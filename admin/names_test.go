@@ -101,6 +101,20 @@ func TestHostNamesOfTheAllowlist(t *testing.T) {
 	if all := listed(); len(all) != 1 {
 		t.Errorf("left are %+v", all)
 	}
+	// Whoever was being resolved meanwhile does not come back.
+	w.names.set(false, "192.0.2.7")
+	if err := w.control.names.one(ctx, "home.example.org", &store.Entry{Kind: store.Allow, Account: api.NameAccount("home.example.org")}); err != nil {
+		t.Error(err)
+	}
+	w.follow()
+	if all := listed(); len(all) != 1 {
+		t.Errorf("a name that is off the allowlist has let in %+v", all)
+	}
+	// Those who look on are told of names, not of how the ledger keeps them.
+	h, err := w.client.Events(ctx, api.EventsQuery{Kind: []string{"allow"}})
+	if last := h.Events[len(h.Events)-1]; err != nil || last.Account != "home.example.org" || last.Reason != "taken off the allowlist" {
+		t.Errorf("%+v, %v", last, err)
+	}
 }
 
 func TestHostName(t *testing.T) {

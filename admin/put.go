@@ -294,7 +294,11 @@ const manyEvents = 100
 // tell puts one of n changes that an operator made into the log of events.
 func (c *Control) tell(kind store.EntryKind, put bool, e *store.Entry, n int) {
 	if n < manyEvents {
-		c.options.Events.Add(eventlog.FromEntry(eventKind(kind, put), time.Now(), c.options.Host, e))
+		event := eventlog.FromEntry(eventKind(kind, put), time.Now(), c.options.Host, e)
+		if name, ok := api.AccountName(event.Account); ok {
+			event.Account = name
+		}
+		c.options.Events.Add(event)
 	}
 }
 

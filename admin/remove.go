@@ -122,6 +122,10 @@ func (c *Control) everyBan() []store.Entry {
 	return all
 }
 
+// ruleKeepScore is the rule of the event of a ban that was lifted while its score
+// stays.
+const ruleKeepScore = "keep-score"
+
 // lift lifts the bans of exactly one prefix or account, and drops its score.
 func (c *Control) lift(ctx context.Context, target store.Entry, keepScore bool, n int) (change api.Change, at store.Position, err error) {
 	change = api.Change{Target: nameOf(&target)}
@@ -141,7 +145,11 @@ func (c *Control) lift(ctx context.Context, target store.Entry, keepScore bool, 
 			entry := api.FromEntry(&was)
 			change.Entry = &entry
 		}
-		c.tell(kind, false, &target, n)
+		lifted := target
+		if keepScore {
+			lifted.Rule = ruleKeepScore
+		}
+		c.tell(kind, false, &lifted, n)
 	}
 	if !change.Done {
 		change.Note = c.whyNotBanned(&target)
@@ -247,8 +255,11 @@ func later(a, b store.Position) store.Position {
 }
 
 func join(a, b string) string {
-	if a == "" {
+	switch {
+	case a == "":
 		return b
+	case b == "":
+		return a
 	}
 	return a + "; " + b
 }

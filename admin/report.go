@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	maxReport = 1_000_000 // events; no more are kept
+	maxReport     = 1_000_000 // events; no more are kept
+	maxReportDays = 400
 	// many is from how many accounts a client sprays, and from how many clients an
 	// attack on an account is distributed.
 	many = 5
@@ -22,9 +23,9 @@ const (
 
 // report says what happened in a while.
 func (c *Control) report(ctx context.Context, _ *caller, q *api.ReportQuery) (*api.Report, error) {
-	age, err := within("age", q.Age, 24*3600, 400*24*3600)
+	age, err := within("age", q.Age, 24*3600, maxReportDays*24*3600)
 	if err != nil {
-		return nil, err
+		return nil, api.Wrong("age", "is %d seconds; allowed is 1 to %d, which is %d days", q.Age, maxReportDays*24*3600, maxReportDays)
 	}
 	top, err := within("top", q.Top, 10, 1000)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -121,12 +122,16 @@ func (c *Control) handler() http.Handler {
 			c.fail(w, err)
 			return
 		}
+		var methods []string
 		for _, rt := range routes() {
 			if rt.path == r.URL.Path {
-				w.Header().Set("Allow", rt.method)
-				c.fail(w, api.Errorf(http.StatusMethodNotAllowed, api.NotAllowed, "%s wants %s", rt.path, rt.method))
-				return
+				methods = append(methods, rt.method)
 			}
+		}
+		if len(methods) > 0 {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			c.fail(w, api.Errorf(http.StatusMethodNotAllowed, api.NotAllowed, "%s wants %s", r.URL.Path, strings.Join(methods, " or ")))
+			return
 		}
 		c.fail(w, api.Errorf(http.StatusNotFound, api.NotFound, "there is nothing at this path; GET /v1/openapi.yaml lists what there is"))
 	})

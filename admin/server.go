@@ -1,7 +1,9 @@
-// Package admin serves what people and machines look at while saslguard runs:
-// /metrics in Prometheus's text format, and /healthz, which says part by part
-// whether saslguard works. It listens on loopback, because it asks nobody who
-// he is, and it is no part of any login's way: when it fails, logins go on.
+// Package admin serves what people and machines look at while saslguard runs, and
+// what they change. Server has /metrics in Prometheus's text format, and /healthz,
+// which says part by part whether saslguard works; it listens on loopback, because
+// it asks nobody who he is. Control has the API behind the operator's commands,
+// HTTP and JSON under /v1, described by openapi.yaml, on a Unix socket and over TCP
+// with tokens. Neither is part of any login's way: when they fail, logins go on.
 package admin
 
 import (

@@ -96,7 +96,7 @@ func checkPorts(r *Report, h *host) {
 		case !t.listening && h.running.err == nil && h.o.Config != nil:
 			r.wrong("ports", t.address, "systemctl restart saslguard", "saslguard runs, but nobody listens on this %s", t.key)
 		case !t.listening:
-		case t.holder == "saslguard" || t.holder == "systemd":
+		case strings.HasPrefix(t.holder, "saslguard") || t.holder == "systemd":
 			r.ok("ports", t.address, "%s has %s", t.holder, t.key)
 		case t.holder == "" && h.running.err == nil:
 			r.ok("ports", t.address, "somebody listens on %s; who it is cannot be seen without root", t.key)

@@ -48,7 +48,7 @@ type Event struct {
 
 	Action string  `json:"action,omitempty"` // of a verdict, what was done; of an attempt, what the next one like it meets
 	Would  string  `json:"would,omitempty"`  // what enforce mode does, where that is something else
-	Rule   string  `json:"rule,omitempty"`
+	Rule   string  `json:"rule,omitempty"`   // of an unban: keep-score, where the score was not forgotten
 	Reason string  `json:"reason,omitempty"`
 	Delay  float64 `json:"delay,omitempty"`  // seconds
 	Added  float64 `json:"added,omitempty"`  // points that the attempt added to the client

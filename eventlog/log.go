@@ -173,6 +173,9 @@ func (l *Log) expire() {
 	defer l.mu.Unlock()
 	l.turn()
 	oldest := l.now().Add(-l.config.Keep)
+	if len(l.ring) == 0 || !l.ring[l.next].At.Before(oldest) {
+		return // which it is nearly always, and the ring is large
+	}
 	all := l.ordered()
 	n := 0
 	for n < len(all) && all[n].At.Before(oldest) {

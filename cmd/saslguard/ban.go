@@ -152,10 +152,14 @@ func named(err error, entries []api.NewEntry) error {
 	if errors.As(err, &e) {
 		if _, scan := fmt.Sscanf(e.Field, "entries[%d]", &i); scan == nil && i >= 0 && i < len(entries) {
 			name := entries[i].Prefix + entries[i].Account + entries[i].Name
+			told := &api.Error{Status: e.Status, Code: e.Code, Message: e.Message}
 			if strings.HasPrefix(e.Message, name) {
-				return fmt.Errorf("%s%w", "", &api.Error{Status: e.Status, Code: e.Code, Message: e.Message})
+				return told
 			}
-			return fmt.Errorf("%s: %w", name, &api.Error{Status: e.Status, Code: e.Code, Message: e.Message})
+			if _, field, _ := strings.Cut(e.Field, "]."); field == "seconds" || field == "until" {
+				told.Message = field + " " + told.Message
+			}
+			return fmt.Errorf("%s: %w", name, told)
 		}
 	}
 	return err

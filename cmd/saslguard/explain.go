@@ -177,8 +177,12 @@ func writeSubjects(w io.Writer, x *api.Explanation) error {
 	for _, p := range x.Contributions {
 		rows = append(rows, []string{p.Rule, fmt.Sprintf("%.1f", p.Earned), fmt.Sprintf("%.1f", p.Now), fmt.Sprintf("%d: %s", p.Count, p.Text)})
 	}
+	added := "ADDED"
+	if x.Address == "" {
+		added = "ADDED TO ITS CLIENTS" // what the account's own score is made of is not told apart
+	}
 	fmt.Fprintln(w)
-	return table(w, []string{"RULE", "ADDED", "LEFT OF IT", "ATTEMPTS"}, rows)
+	return table(w, []string{"RULE", added, "LEFT OF IT", "ATTEMPTS"}, rows)
 }
 
 // writeHistory writes events, and how far back they reach.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/saslguard/saslguard/admin/api"
 	"github.com/saslguard/saslguard/configs"
 )
 
@@ -41,6 +42,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var problems configs.Problems
 	var usage usageError
 	var code exitError
+	var refused *api.Error
 	switch {
 	case err == nil:
 		return exitOK
@@ -50,12 +52,30 @@ func run(args []string, stdout, stderr io.Writer) int {
 		// A problem begins its line with file and line, as editors want it.
 		fmt.Fprintf(stderr, "saslguard: the configuration is wrong:\n%v\n", problems)
 		return exitConfig
+	case errors.As(err, &refused) && flagOf(c, refused) != "":
+		fmt.Fprintf(stderr, "saslguard: --%s %s\nTry: %s --help\n", flagOf(c, refused), refused.Message, c.CommandPath())
+		return exitUsage
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "saslguard: %v\nTry: %s --help\n", err, c.CommandPath())
 		return exitUsage
 	}
 	fmt.Fprintln(stderr, "saslguard:", err)
 	return exitFailed
+}
+
+// flagOf is the flag with which the server was told what it finds wrong; "" for
+// none.
+func flagOf(c *cobra.Command, e *api.Error) string {
+	if e.Code != api.Invalid || e.Field == "" {
+		return ""
+	}
+	otherwise := map[string]string{"limit": "events", "age": "since"}
+	for _, name := range []string{e.Field, otherwise[e.Field]} {
+		if name != "" && c.Flags().Lookup(name) != nil {
+			return name
+		}
+	}
+	return ""
 }
 
 // usageError is a command line that is not understood.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,28 +41,38 @@ Exit code 1 if saslguard does not answer or a part of it is failing.`,
 				return err
 			}
 			w := c.OutOrStdout()
-			if done, err := r.json(w, &s); done {
+			if done, err := r.json(w, &s); err != nil {
 				return err
+			} else if done {
+				return failing(&s)
 			}
 			if brief {
 				bans, err := cl.Bans(c.Context(), api.BansQuery{Sort: "prefix", Limit: briefBans})
-				if err != nil {
-					return err
+				if err == nil {
+					err = writeBrief(w, &s, &bans)
 				}
-				return writeBrief(w, &s, &bans)
+				return errors.Join(err, failing(&s))
 			}
-			if err := writeStatus(w, &s); err != nil {
-				return err
-			}
-			if s.State == "failing" {
-				return fmt.Errorf("saslguard is failing")
-			}
-			return nil
+			return errors.Join(writeStatus(w, &s), failing(&s))
 		},
 	}
 	r.flags(c, "table", "json")
 	c.Flags().BoolVar(&brief, "brief", false, "the tree that fail2ban prints")
 	return c
+}
+
+// failing is the error of a saslguard that does not do its work.
+func failing(s *api.Status) error {
+	if s.State != "failing" {
+		return nil
+	}
+	var parts []string
+	for _, p := range s.Parts {
+		if p.State == s.State {
+			parts = append(parts, p.Name)
+		}
+	}
+	return fmt.Errorf("saslguard is failing: %s", strings.Join(parts, ", "))
 }
 
 func writeStatus(w io.Writer, s *api.Status) error {

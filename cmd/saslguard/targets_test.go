@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/saslguard/saslguard/admin/api"
 )
 
@@ -91,6 +93,35 @@ func FuzzImport(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What the server finds wrong is told by the flag that said it, and of the others by
+// what it is about.
+func TestRefusedFlags(t *testing.T) {
+	for _, c := range []struct {
+		command *cobra.Command
+		field   string
+		flag    string
+	}{
+		{newBans(), "sort", "sort"}, {newBans(), "within", "within"}, {newExplain(), "limit", "events"}, {newReport(), "age", "since"},
+		{newReport(), "top", "top"}, {newBan(), "wait", "wait"}, {newBan(), "entries[0].prefix", ""}, {newAudit(), "", ""},
+	} {
+		if got := flagOf(c.command, api.Wrong(c.field, "is wrong")); got != c.flag {
+			t.Errorf("%s: the flag of %q is %q, not %q", c.command.Name(), c.field, got, c.flag)
+		}
+	}
+	err := named(api.Wrong("entries[1].seconds", "is 0"), []api.NewEntry{{}, {Account: "alice"}})
+	if err.Error() != "alice: seconds is 0" {
+		t.Error(err)
+	}
+	var s api.Status
+	if err := failing(&s); err != nil {
+		t.Error(err)
+	}
+	s.State, s.Parts = "failing", []api.Part{{Name: "bans", State: "failing"}, {Name: "store", State: "ok"}}
+	if err := failing(&s); err == nil || err.Error() != "saslguard is failing: bans" {
+		t.Error(err)
+	}
 }
 
 // What an operator types wrong is told before anybody is asked.
