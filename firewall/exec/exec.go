@@ -176,12 +176,11 @@ func (b *Backend) Intact(context.Context) (string, error) {
 	return "", nil
 }
 
-// Remove implements firewall.Backend.
+// Remove implements firewall.Backend. A command that has ended is started again for
+// it: service managers end it at the same moment as saslguard.
 func (b *Backend) Remove(ctx context.Context) error {
-	if b.process == nil {
-		if err := b.start(); err != nil {
-			return err
-		}
+	if err := b.start(); err != nil {
+		return err
 	}
 	return b.tell(ctx, bytes.NewBufferString("flush\n"))
 }

@@ -175,6 +175,45 @@ func TestItIsStartedAgain(t *testing.T) {
 	}
 }
 
+// What the command was told to keep out is lifted at the stop also when a service
+// manager has ended the command with saslguard.
+func TestRemoveStartsIt(t *testing.T) {
+	t.Parallel()
+	command, log := script(t, obedient)
+	b, _ := open(t, command, 10*time.Second)
+	if err := b.Replace(t.Context(), []firewall.Element{ban("192.0.2.1/32", 0)}); err != nil {
+		t.Fatal(err)
+	}
+	b.process.began = time.Now().Add(-time.Hour) // it was no accident at the start
+	b.process.kill()
+	if err := b.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, log); !strings.HasSuffix(got, "flush\nsync 2\n") {
+		t.Errorf("it was told\n%s", got)
+	}
+}
+
+// Whoever stops does not wait until a command reads.
+func TestAStopDoesNotWait(t *testing.T) {
+	t.Parallel()
+	command, _ := script(t, "sleep 100\n")
+	b, _ := open(t, command, 50*time.Second)
+	var all []firewall.Element
+	for i := range 20_000 { // more than a pipe holds
+		all = append(all, ban(fmt.Sprintf("100.64.%d.%d/32", i>>8, i&255), 60))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	began := time.Now()
+	if err := b.Replace(ctx, all); err == nil {
+		t.Error("nobody has read it")
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // FuzzAnswers holds that nothing a command writes is taken for an answer but one.
 func FuzzAnswers(f *testing.F) {
 	for _, s := range []string{"ok 1", "ok 1 fine", "error 1 no", "ok", "ok 2", " ok 1", "OK 1", "ok\t1", "error 1", "\x00"} {

@@ -3,6 +3,7 @@
 package exec
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,7 @@ func TestIpset(t *testing.T) {
 			script.WriteString(code)
 		}
 	}
-	if !strings.Contains(script.String(), "ipset swap") {
+	if !strings.Contains(script.String(), "ipset -exist restore") {
 		t.Fatalf("the first script of docs/firewall.md is\n%s", script.String())
 	}
 	path := filepath.Join(t.TempDir(), "saslguard-ipset")
@@ -77,9 +78,26 @@ func TestIpset(t *testing.T) {
 	must(b.Replace(t.Context(), []firewall.Element{ban("192.0.2.4/32", 60)}))
 	has(true, "192.0.2.4")
 	has(false, "192.0.2.2", "192.0.2.3", "2001:db8:1:2::9")
+	// The longest automatic ban is longer than what an ipset can keep.
+	must(b.Replace(t.Context(), []firewall.Element{ban("192.0.2.5/32", 30*24*3600)}))
+	must(b.Apply(t.Context(), []firewall.Change{{Element: ban("192.0.2.6/32", 30*24*3600)}}))
+	has(true, "192.0.2.5", "192.0.2.6")
 	must(b.Remove(t.Context()))
-	has(false, "192.0.2.4")
+	has(false, "192.0.2.5", "192.0.2.6")
+	var all []firewall.Element
+	for i := range 20_000 {
+		all = append(all, ban(fmt.Sprintf("100.64.%d.%d/32", i>>8, i&255), 3600))
+	}
+	began := time.Now()
+	must(b.Replace(t.Context(), all))
+	t.Logf("%d bans took %v", len(all), time.Since(began).Round(time.Millisecond))
+	has(true, "100.64.78.31")
 	for _, e := range logs.FilterMessage("the firewall's command says").All() {
 		t.Errorf("the command complains: %v", e.ContextMap()["said"])
+	}
+	// What ipset does not take is no success.
+	w.Run("", ipset, "destroy", "saslguard6")
+	if err := b.Apply(t.Context(), []firewall.Change{{Element: ban("2001:db8::/64", 60)}}); err == nil || !strings.Contains(err.Error(), "ipset failed at: ban 2001:db8::/64") {
+		t.Errorf("without the set: %v", err)
 	}
 }

@@ -117,6 +117,9 @@ func (p *process) tell(ctx context.Context, lines []byte, number string, deadlin
 	if err := p.stdin.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
+	// Who is told to stop does not wait for a command that does not read.
+	written := context.AfterFunc(ctx, func() { _ = p.stdin.SetWriteDeadline(time.Unix(1, 0)) })
+	defer written()
 	if _, err := p.stdin.Write(lines); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return errors.New("it does not read what it is told")
