@@ -22,6 +22,7 @@ import (
 //	nat64, sixtofour            the same for the IPv4 address inside an IPv6 one
 //	deny                        counts, logs now and then, drops or rejects
 //	limits, limits4, limits6    new connections of a source, beyond a rate
+//	limits64                    the same for the IPv4 address inside one of NAT64
 type layout struct {
 	table  string
 	hooks  []string
@@ -55,6 +56,7 @@ const (
 	chainNAT64, chainSixToFour              = "nat64", "sixtofour"
 	chainDeny                               = "deny"
 	chainLimits, chainLimits4, chainLimits6 = "limits", "limits4", "limits6"
+	chainLimits64                           = "limits64"
 
 	setPorts, setLimited = "ports", "limited"
 	setLogged4           = "logged4"
@@ -78,7 +80,7 @@ func (l *layout) chains() []string {
 	all := append([]string{}, l.hooks...)
 	all = append(all, chainJudge, chainJudge4, chainJudge6, chainNAT64, chainSixToFour, chainDeny)
 	if len(l.limits) > 0 {
-		all = append(all, chainLimits, chainLimits4, chainLimits6)
+		all = append(all, chainLimits, chainLimits4, chainLimits6, chainLimits64)
 	}
 	return all
 }
@@ -167,8 +169,7 @@ func (l *layout) entrance(b *rules, hook string) {
 func (l *layout) judging(b *rules) {
 	b.families(chainJudge, chainJudge4, chainJudge6)
 	b.layers4(chainJudge4, source4(), accept())
-	nat64 := []byte{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}
-	b.rule(chainJudge6, join(family(unix.NFPROTO_IPV6), is(header(8, 12), nat64), jump(chainNAT64))...)
+	b.rule(chainJudge6, join(fromNAT64(), jump(chainNAT64))...)
 	b.rule(chainJudge6, join(family(unix.NFPROTO_IPV6), is(header(8, 2), []byte{0x20, 0x02}), jump(chainSixToFour))...)
 	// Anybody can send from an address with a private one inside: that is nobody's.
 	b.layers4(chainNAT64, one(header(8+12, 4)), verdict(expr.VerdictReturn))
@@ -180,6 +181,11 @@ func (l *layout) judging(b *rules) {
 	b.rule(chainJudge6, join(whole, one(mask64()), lookup(firewall.Ban64.String()), goTo(chainDeny))...)
 	b.rule(chainJudge6, join(whole, lookup(firewall.Ban6.String()), goTo(chainDeny))...)
 	b.rule(chainJudge6, join(whole, lookup(firewall.Net6.String()), goTo(chainDeny))...)
+}
+
+// fromNAT64 goes on with packets from 64:ff9b::/96 (RFC 6052).
+func fromNAT64() []expr.Any {
+	return join(family(unix.NFPROTO_IPV6), is(header(8, 12), []byte{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}))
 }
 
 // layers4 looks up an IPv4 address that is loaded from the header.
@@ -242,9 +248,14 @@ func (l *layout) limiting(b *rules) {
 	}{
 		{chainLimits4, true, source4(), []firewall.Set{firewall.Never4, firewall.Allow4}},
 		{chainLimits6, false, source6(), []firewall.Set{firewall.Never6, firewall.Allow6}},
+		{chainLimits64, true, one(header(8+12, 4)), []firewall.Set{firewall.Allow4}},
 	} {
 		for _, set := range f.pass {
 			b.rule(f.chain, join(f.source, lookup(set.String()), one(accept()))...)
+		}
+		if f.chain == chainLimits6 {
+			// All who come by one NAT64 share a /64, and are not one client.
+			b.rule(f.chain, join(fromNAT64(), goTo(chainLimits64))...)
 		}
 		key := f.source
 		if !f.ipv4 {

@@ -42,6 +42,8 @@ func TestLimits(t *testing.T) {
 	want(25, true, "203.0.113.2", "2001:db8:1:3::1", "192.0.2.1", "192.0.2.1", "192.0.2.1")
 	want(587, true, "203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.1")
 	want(587, false, "203.0.113.1")
+	want(25, true, "64:ff9b::cb00:7103", "64:ff9b::cb00:7103", "64:ff9b::cb00:7104", "64:ff9b::c000:201", "64:ff9b::c000:201", "64:ff9b::c000:201") // by NAT64
+	want(25, false, "64:ff9b::cb00:7103", "64:ff9b::cb00:7101")
 	want(993, true, "203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.1")
 
 	rates, err := b.Rates(t.Context())
@@ -69,12 +71,13 @@ func TestLimits(t *testing.T) {
 	}
 	for source, want := range map[string]known{
 		"203.0.113.1/32": {1, true}, "203.0.113.2/32": {1, false}, "2001:db8:1:2::/64": {1, true}, "2001:db8:1:3::/64": {1, false}, "203.0.113.1/32 (2)": {2, true},
+		"203.0.113.3/32": {1, true}, "203.0.113.4/32": {1, false},
 	} {
 		if got[source] != want {
 			t.Errorf("%s is %+v, want %+v", source, got[source], want)
 		}
 	}
-	if len(got) != 5 {
+	if len(got) != 7 {
 		t.Errorf("known are %v", got)
 	}
 }
