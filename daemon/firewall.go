@@ -151,6 +151,13 @@ func (f *hostFirewall) fail(problem string) bool {
 	return changed
 }
 
+// waits says why the agent does not run, "" if it does.
+func (f *hostFirewall) waits() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.problem
+}
+
 // reports tells what is enforced, soon after it has changed and now and then
 // otherwise, until ctx ends.
 func (f *hostFirewall) reports(ctx context.Context) {
@@ -178,9 +185,7 @@ func (f *hostFirewall) reports(ctx context.Context) {
 
 // health is the part of the daemon's health.
 func (f *hostFirewall) health() admin.Part {
-	f.mu.Lock()
-	problem := f.problem
-	f.mu.Unlock()
+	problem := f.waits()
 	s := f.agent.State()
 	p := admin.Part{Name: "firewall", State: admin.OK, Detail: fmt.Sprintf("%s, %s, %d bans", s.Backend, s.State, s.Bans)}
 	switch {

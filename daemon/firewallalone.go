@@ -81,7 +81,7 @@ func (f *Firewall) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	if f.redis != nil {
+	if f.redis != nil && f.host.waits() == "" { // else it is another agent that the hosts hear
 		leaving, cancel := context.WithTimeout(context.Background(), f.config.Redis.Timeouts.Call)
 		defer cancel()
 		_ = f.redis.RetireAgent(leaving, (&Daemon{config: f.config}).host()) // unheard it is gone a little later
