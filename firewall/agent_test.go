@@ -64,8 +64,17 @@ func (m *model) Intact(context.Context) (string, error) {
 func (m *model) Remove(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.fails != nil {
+		return m.fails
+	}
 	m.kernel = kernel{}
-	return m.fails
+	return nil
+}
+
+func (m *model) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fails = err
 }
 
 // denied lists what the backend keeps out.
@@ -280,4 +289,39 @@ func TestMaxBans(t *testing.T) {
 	if got := f.backend.denied(); len(got) != 3 {
 		t.Errorf("denied are %v", got)
 	}
+}
+
+// What cannot be removed, because it observes or is paused, is tried again until it
+// is gone, and until then nobody is told that nothing is in force.
+func TestWithdrawing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, kernelTraits, nil)
+	f.wants(f.snapshot("", "203.0.113.1/32"), "203.0.113.1/32")
+	f.backend.fail(errors.New("no"))
+	if err := f.Pause(t.Context(), false, 0); err == nil {
+		t.Error("it was removed")
+	}
+	if s := f.State(); s.State != Failing || s.Bans != 1 || s.Error != "no" {
+		t.Errorf("%+v", s)
+	}
+	f.backend.fail(nil)
+	f.becomes("it is paused", func() bool { s := f.State(); return s.State == Paused && s.Bans == 0 })
+	f.wants(store.Position{})
+	if err := f.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.wants(store.Position{}, "203.0.113.1/32")
+
+	// Observing goes before a pause that keeps the bans.
+	if err := f.Pause(t.Context(), true, 0); err != nil {
+		t.Fatal(err)
+	}
+	f.wants(store.Position{}, "203.0.113.1/32")
+	f.backend.fail(errors.New("no"))
+	if err := f.Reload(t.Context(), Settings{Config: good()}); err == nil {
+		t.Error("it was removed")
+	}
+	f.backend.fail(nil)
+	f.becomes("it observes", func() bool { s := f.State(); return s.State == Observing && s.Bans == 0 })
+	f.wants(store.Position{})
 }

@@ -30,6 +30,9 @@ type hold struct {
 
 func (h *hold) on() bool { return h.observing || h.paused }
 
+// empty tells whether nothing is to be in force.
+func (h *hold) empty() bool { return h.observing || h.paused && !h.keep }
+
 const (
 	// backendTimeout is for one thing the backend is told.
 	backendTimeout = time.Minute
@@ -137,7 +140,7 @@ func (a *Agent) rebuild(ctx context.Context) {
 	a.metrics.rebuildSeconds.Observe(time.Since(began).Seconds())
 	a.log.Info("the firewall has been built", zap.String("backend", a.backend.Name()), zap.String("because", a.cause),
 		zap.Int("bans", a.bans()), zap.Duration("took", time.Since(began)))
-	a.stale, a.pause = false, 0
+	a.stale, a.leftover, a.pause = false, false, 0
 	a.say(nil)
 	if a.settings.Config.EndSessions {
 		a.ender.all()
@@ -186,6 +189,8 @@ func (a *Agent) say(err error) {
 	switch {
 	case err != nil:
 		s.State, s.Error, s.FailedAt = Failing, store.Printable(err.Error()), s.At
+	case a.leftover:
+		// What could not be removed is tried again.
 	case a.hold.observing:
 		s.State = Observing
 	case a.hold.paused:
@@ -197,7 +202,7 @@ func (a *Agent) say(err error) {
 	default:
 		s.State, s.Position = Running, a.reached
 	}
-	if s.State == Observing || s.State == Paused && !a.hold.keep {
+	if a.hold.empty() && !a.leftover {
 		s.Bans = 0
 	}
 }

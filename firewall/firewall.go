@@ -88,6 +88,7 @@ type Agent struct {
 	synced   bool // a snapshot has been complete
 	stale    bool // the backend does not have what the shadow has: it is replaced
 	cause    string
+	leftover bool // nothing is to be in force, and something still may be
 	retryAt  time.Time
 	pause    time.Duration
 	hold     hold

@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -13,7 +12,8 @@ import (
 	"github.com/saslguard/saslguard/store"
 )
 
-// ask has Run carry something out, and waits until it has.
+// ask has Run carry something out, and waits until it has. After an error Run may
+// still be at it: what it writes is not to be read.
 func (a *Agent) ask(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	select {
@@ -53,41 +53,68 @@ func (a *Agent) Rates(ctx context.Context) ([]Rate, error) {
 	}
 	var rates []Rate
 	var err error
-	late := a.ask(ctx, func() { rates, err = m.Rates(ctx) })
-	return rates, errors.Join(late, err)
+	if late := a.ask(ctx, func() { rates, err = m.Rates(ctx) }); late != nil {
+		return nil, late
+	}
+	return rates, err
 }
 
 // Pause takes everything out of the firewall, or with keep leaves it as it is, and
 // changes nothing from then on: not for new bans, and not when another program
 // changes it. It lasts for a time, or with 0 until Resume or a restart.
 func (a *Agent) Pause(ctx context.Context, keep bool, lasts time.Duration) error {
-	var err error
-	late := a.ask(ctx, func() {
+	return a.try(ctx, func() error {
 		a.hold.paused, a.hold.keep, a.hold.until = true, keep, time.Time{}
 		if lasts > 0 {
 			a.hold.until = a.now().Add(lasts)
 		}
 		a.log.Info("paused", zap.Bool("bans_stay", keep), zap.Time("until", a.hold.until))
 		if !keep {
-			err = a.withdraw(ctx)
+			return a.withdraw(ctx)
 		}
 		a.say(nil)
+		return nil
 	})
-	return errors.Join(late, err)
 }
 
-// withdraw takes everything out of the firewall.
+// try is ask for what can fail.
+func (a *Agent) try(ctx context.Context, f func() error) error {
+	var err error
+	if late := a.ask(ctx, func() { err = f() }); late != nil {
+		return late
+	}
+	return err
+}
+
+// withdraw takes everything out of the firewall. When that fails it is tried again
+// as long as nothing is to be in force.
 func (a *Agent) withdraw(ctx context.Context) error {
 	timed, cancel := context.WithTimeout(ctx, backendTimeout)
 	defer cancel()
 	a.stale, a.cause = true, "it was paused"
 	err := a.backend.Remove(timed)
-	if err != nil {
+	switch {
+	case err != nil:
 		a.metrics.errors.Inc()
-		a.log.Error("what is in the firewall could not be removed", zap.Error(err))
+		if !a.leftover {
+			a.pause = 0
+			a.log.Error("what is in the firewall could not be removed; it is tried again", zap.Error(err))
+		}
+		a.pause = min(max(2*a.pause, time.Second), lastPause)
+		a.leftover, a.retryAt = true, a.now().Add(a.pause)
+	case a.leftover:
+		a.log.Info("what was in the firewall is removed")
+		a.leftover, a.pause, a.retryAt = false, 0, time.Time{}
 	}
-	a.say(nil)
+	a.say(err)
 	return err
+}
+
+// withdrawAgain is withdraw, if it has failed and is due.
+func (a *Agent) withdrawAgain(ctx context.Context) {
+	if a.leftover && a.hold.empty() && !a.now().Before(a.retryAt) {
+		_ = a.withdraw(ctx) // said when it failed first
+	}
 }
 
 // Resume ends a pause, and brings back what was flushed.
@@ -113,7 +140,7 @@ func (a *Agent) resume(ctx context.Context) {
 // another end, is enforced again, and all are after Resume or a restart.
 func (a *Agent) Flush(ctx context.Context) (int, error) {
 	n := 0
-	err := a.ask(ctx, func() {
+	late := a.ask(ctx, func() {
 		a.mu.Lock()
 		for k, until := range a.entries {
 			e := k.element(until)
@@ -127,32 +154,33 @@ func (a *Agent) Flush(ctx context.Context) (int, error) {
 		a.log.Info("flushed", zap.Int("bans", n))
 		a.enforce(ctx, changes, time.Time{})
 	})
-	return n, err
+	if late != nil {
+		return 0, late
+	}
+	return n, nil
 }
 
 // Reload takes over settings. What is wrong with them is the error, and then the
 // old ones go on.
 func (a *Agent) Reload(ctx context.Context, s Settings) error {
-	var err error
-	late := a.ask(ctx, func() {
-		observed := a.hold.observing
+	return a.try(ctx, func() error {
+		observed, empty := a.hold.observing, a.hold.empty()
 		rebuilt := !sameLayout(&a.settings.Config, &s.Config)
-		if err = a.take(s); err != nil {
-			return
+		if err := a.take(s); err != nil {
+			return err
 		}
 		a.mu.Lock()
 		changes := a.reconcile(nil)
 		a.mu.Unlock()
-		if a.hold.observing && !observed && !a.hold.paused {
-			err = a.withdraw(ctx)
-			return
+		if a.hold.empty() && !empty {
+			return a.withdraw(ctx)
 		}
 		if rebuilt || observed {
 			a.rebuildNow("the configuration has changed")
 		}
 		a.enforce(ctx, changes, time.Time{})
+		return nil
 	})
-	return errors.Join(late, err)
 }
 
 // sameLayout tells whether two configurations differ in nothing that is built

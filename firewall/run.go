@@ -96,6 +96,7 @@ func (a *Agent) tick(ctx context.Context, due *schedule) {
 		changes = a.reconcile(changes)
 	}
 	a.mu.Unlock()
+	a.withdrawAgain(ctx)
 	a.heal(ctx)
 	a.enforce(ctx, changes, time.Time{})
 }
@@ -136,7 +137,7 @@ func (a *Agent) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	var err error
-	if a.settings.Config.AtStop == AtStopRemove && !a.hold.on() {
+	if a.settings.Config.AtStop == AtStopRemove && (!a.hold.on() || a.leftover) {
 		if err = a.backend.Remove(ctx); errors.Is(err, ErrPermission) {
 			err = nil // nothing was built, and it was said
 		}
