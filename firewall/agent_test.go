@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/saslguard/saslguard/store"
 )
@@ -119,7 +120,7 @@ type fixture struct {
 }
 
 // newFixture runs an agent until the test ends.
-func newFixture(t *testing.T, traits Traits, change func(*Settings)) *fixture {
+func newFixture(t *testing.T, traits Traits, change func(*Settings), logs ...*zap.Logger) *fixture {
 	t.Helper()
 	f := &fixture{T: t, backend: &model{traits: traits, kernel: kernel{}}, source: make(told)}
 	s := Settings{Config: good(), Enforce: true}
@@ -128,7 +129,7 @@ func newFixture(t *testing.T, traits Traits, change func(*Settings)) *fixture {
 	}
 	var err error
 	f.Agent, err = New(Options{
-		Settings: s, Source: f.source, Backend: f.backend, Logger: zap.NewNop(),
+		Settings: s, Source: f.source, Backend: f.backend, Logger: append(logs, zap.NewNop())[0],
 		Own: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("198.51.100.5")}, nil },
 	})
 	if err != nil {
@@ -286,8 +287,50 @@ func TestMaxBans(t *testing.T) {
 	}
 	at = f.say(store.Event{Kind: store.Put, Entry: ban("203.0.113.9/32")})
 	f.becomes("it is enforced", func() bool { return f.State().Position.Compare(at) >= 0 })
-	if got := f.backend.denied(); len(got) != 3 {
+	before := f.backend.denied()
+	if len(before) != 3 {
+		t.Errorf("denied are %v", before)
+	}
+	// The same ones stay, whatever else comes: who is kept out does not change by chance.
+	for range 5 {
+		f.say(store.Event{Kind: store.Put, Entry: store.Entry{Kind: store.Allow, Prefix: netip.MustParsePrefix("192.0.2.77/32")}})
+		f.wants(f.say(store.Event{Kind: store.Removed, Entry: store.Entry{Kind: store.Allow, Prefix: netip.MustParsePrefix("192.0.2.77/32")}}), before...)
+	}
+	operator.Prefix = netip.MustParsePrefix("192.0.2.2/32")
+	at = f.say(store.Event{Kind: store.Put, Entry: operator})
+	f.becomes("it is enforced", func() bool { return f.State().Position.Compare(at) >= 0 })
+	if got := f.backend.denied(); len(got) != 3 || !slices.Contains(got, "192.0.2.1/32") || !slices.Contains(got, "192.0.2.2/32") {
 		t.Errorf("denied are %v", got)
+	}
+	at = f.say(store.Event{Kind: store.Removed, Entry: operator})
+	f.becomes("it is enforced", func() bool { return f.State().Position.Compare(at) >= 0 })
+	if got := f.backend.denied(); len(got) != 3 {
+		t.Errorf("there is room, and denied are %v", got)
+	}
+}
+
+// What another program undoes again and again is mended each time, and said once.
+func TestAFight(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	f := newFixture(t, kernelTraits, nil, zap.New(core))
+	f.wants(f.snapshot("", "203.0.113.1/32"), "203.0.113.1/32")
+	for range 3 {
+		f.backend.mu.Lock()
+		f.backend.missing = "the table"
+		rebuilds := f.backend.rebuilds
+		f.backend.mu.Unlock()
+		f.becomes("it is built anew", func() bool {
+			f.backend.mu.Lock()
+			defer f.backend.mu.Unlock()
+			return f.backend.rebuilds > rebuilds
+		})
+	}
+	if n := logs.FilterMessageSnippet("another program").Len(); n != 1 {
+		t.Errorf("it was said %d times", n)
+	}
+	if n := logs.FilterMessage("the firewall has been built").Len(); n != 2 {
+		t.Errorf("that it was built was said %d times", n)
 	}
 }
 

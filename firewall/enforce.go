@@ -138,7 +138,11 @@ func (a *Agent) rebuild(ctx context.Context) {
 	}
 	a.metrics.rebuilds.Inc()
 	a.metrics.rebuildSeconds.Observe(time.Since(began).Seconds())
-	a.log.Info("the firewall has been built", zap.String("backend", a.backend.Name()), zap.String("because", a.cause),
+	level := zap.InfoLevel
+	if a.mended > 0 && a.now().Sub(a.mendedAt) < mendedEvery {
+		level = zap.DebugLevel // another program fights it, which is said once a minute
+	}
+	a.log.Log(level, "the firewall has been built", zap.String("backend", a.backend.Name()), zap.String("because", a.cause),
 		zap.Int("bans", a.bans()), zap.Duration("took", time.Since(began)))
 	a.stale, a.leftover, a.pause = false, false, 0
 	a.say(nil)

@@ -83,6 +83,7 @@ type Agent struct {
 	lost     bool           // the snapshot is of another ledger than before
 	flushed  map[key]moment // what an operator took out of the firewall
 	told     map[telling]bool
+	full     bool   // it was said that there are max_bans
 	allowEnd moment // when an entry of the allowlist ends next
 	reached  store.Position
 	synced   bool // a snapshot has been complete
@@ -91,6 +92,8 @@ type Agent struct {
 	leftover bool // nothing is to be in force, and something still may be
 	retryAt  time.Time
 	pause    time.Duration
+	mended   int       // how often another program's changes were, since it was said
+	mendedAt time.Time // when it was said
 	hold     hold
 
 	mu     sync.Mutex // guards what follows

@@ -82,7 +82,8 @@ func (a *Agent) hear(ctx context.Context, batch []heard) {
 			if !changed {
 				continue
 			}
-			if k.kind == store.Allow {
+			// An operator's ban takes the place of an automatic one where there is no more.
+			if k.kind == store.Allow || k.kind == store.OperatorBan && a.bans() >= a.settings.Config.MaxBans {
 				everything = true
 			} else if !everything {
 				changes = a.ban(k, changes)

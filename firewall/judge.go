@@ -17,6 +17,7 @@ const (
 	SparePrivate  Spare = "private"
 	SpareAllowed  Spare = "allowed"
 	SpareAddress  Spare = "address" // it is none that packets come from
+	SpareNAT64    Spare = "nat64"   // it stands for all who come by a NAT64
 	SpareFlushed  Spare = "flushed" // by an operator
 	SpareFull     Spare = "full"    // there are max_bans
 )
@@ -34,10 +35,12 @@ func (s Spare) says() string {
 		return "it is on the allowlist"
 	case SpareAddress:
 		return "no packet comes from such an address"
+	case SpareNAT64:
+		return "all clients that come by a NAT64 are in it; only an operator bans those"
 	case SpareFlushed:
 		return "the firewall was flushed; saslguard firewall resume brings it back"
 	case SpareFull:
-		return "there are as many bans as firewall.max_bans"
+		return "there are as many bans as firewall.max_bans; the others that are left out for it are not said, but counted"
 	}
 	return string(s)
 }
@@ -48,14 +51,16 @@ type spared struct {
 	private  []netip.Prefix // none where they may be banned
 	unusable []netip.Prefix // sources that no TCP connection has
 	own      []netip.Addr   // of this host
+	nat64    netip.Prefix   // RFC 6052
 }
 
 // newSpared returns those of a host; banPrivate lets private ones be banned.
 func newSpared(own []netip.Addr, banPrivate bool) *spared {
 	s := &spared{
 		loopback: prefixes("127.0.0.0/8", "::1/128"),
-		unusable: prefixes("0.0.0.0/8", "224.0.0.0/3", "::/128", "::ffff:0:0/96", "ff00::/8"),
+		unusable: prefixes("0.0.0.0/8", "224.0.0.0/3", "::/64", "ff00::/8"),
 		own:      own,
+		nat64:    netip.MustParsePrefix("64:ff9b::/96"),
 	}
 	if !banPrivate {
 		s.private = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10")
@@ -100,10 +105,10 @@ func (s *spared) judge(e Element, whole bool) Spare {
 		return false
 	}
 	switch {
-	case hits(false, s.unusable):
-		return SpareAddress
 	case hits(whole, s.loopback):
 		return SpareLoopback
+	case hits(false, s.unusable): // ::/64 is also the canary of the set of /64s
+		return SpareAddress
 	case hits(whole, s.private):
 		return SparePrivate
 	}
@@ -111,6 +116,9 @@ func (s *spared) judge(e Element, whole bool) Spare {
 		if within(p, netip.PrefixFrom(a, a.BitLen())) || (whole || e.Layer == Ban) && p.Contains(a) {
 			return SpareOwn
 		}
+	}
+	if e.Layer == Ban && within(s.nat64, p) {
+		return SpareNAT64
 	}
 	return ""
 }

@@ -38,7 +38,7 @@ func newMetrics(reg prometheus.Registerer, a *Agent) (*metrics, error) {
 		rebuildSeconds: histogram("rebuild_seconds", "Time to bring everything into force in one step.", .001, .005, .025, .1, .25, .5, 1, 2.5, 10),
 	}
 	m.banned, m.lifted = m.operations.WithLabelValues("ban"), m.operations.WithLabelValues("unban")
-	for _, why := range []Spare{SpareLoopback, SpareOwn, SparePrivate, SpareAllowed, SpareAddress, SpareFlushed, SpareFull} {
+	for _, why := range []Spare{SpareLoopback, SpareOwn, SparePrivate, SpareAllowed, SpareAddress, SpareNAT64, SpareFlushed, SpareFull} {
 		m.spared.WithLabelValues(string(why))
 	}
 	if reg == nil {

@@ -15,6 +15,7 @@ const (
 	ownEvery     = 5 * time.Second // this host's addresses
 	sweepEvery   = time.Minute
 	compareEvery = 5 * time.Minute
+	mendedEvery  = time.Minute // what another program does again and again is said
 	stopTimeout  = 5 * time.Second
 )
 
@@ -127,8 +128,14 @@ func (a *Agent) heal(ctx context.Context) {
 		a.failed(err)
 	case missing != "":
 		a.metrics.lost.Inc()
-		a.log.Warn("another program has changed the firewall; it is built anew (saslguard firewall pause keeps it from that)", zap.String("missing", missing))
 		a.want(missing + " was gone")
+		a.mended++
+		if a.now().Sub(a.mendedAt) < mendedEvery {
+			return
+		}
+		a.log.Warn("another program has changed the firewall; it is built anew (saslguard firewall pause keeps it from that)",
+			zap.String("missing", missing), zap.Int("times", a.mended))
+		a.mended, a.mendedAt = 0, a.now()
 	}
 }
 

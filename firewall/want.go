@@ -56,11 +56,12 @@ func (a *Agent) spare(k key, why Spare) {
 	}
 	a.told[t] = true
 	a.metrics.spared.WithLabelValues(string(why)).Inc()
-	switch why {
-	case SpareFlushed:
-	case SpareAllowed:
+	switch {
+	case why == SpareFlushed, why == SpareFull && a.full:
+	case why == SpareAllowed:
 		a.log.Debug("a ban is not enforced by the firewall", zap.Stringer("prefix", k.prefix), zap.String("because", why.says()))
 	default:
+		a.full = a.full || why == SpareFull
 		a.log.Warn("a ban is not enforced by the firewall", zap.Stringer("prefix", k.prefix), zap.String("because", why.says()))
 	}
 }
@@ -147,22 +148,46 @@ func (a *Agent) wanted(f func(Element)) {
 		f(Element{Layer: Allow, Prefix: p})
 	}
 	maps.DeleteFunc(a.flushed, func(k key, _ moment) bool { _, there := a.entries[k]; return !there })
+	a.fill(now, f)
+}
+
+// fill calls f with the bans that are to be enforced: operators' first, then what is
+// enforced already, so that with more than max_bans it is the same ones that stay.
+func (a *Agent) fill(now moment, f func(Element)) {
 	room := a.settings.Config.MaxBans
+	var late []key
+	take := func(k key, until moment) {
+		if room > 0 {
+			room--
+			f(k.element(until))
+			return
+		}
+		a.spare(k, SpareFull)
+	}
+	crowded := len(a.entries) > room
 	for _, kind := range []store.EntryKind{store.OperatorBan, store.AutomaticBan} {
 		for k, until := range a.entries {
 			if k.kind != kind || until.over(now) {
 				continue
 			}
-			why := a.spares(k, until)
-			if why == "" && room <= 0 {
-				why = SpareFull
-			}
-			if why != "" {
+			if why := a.spares(k, until); why != "" {
 				a.spare(k, why)
 				continue
 			}
-			room--
-			f(k.element(until))
+			if crowded {
+				if _, enforced := a.shadow.get(k.element(until).Set(), k.prefix); !enforced {
+					late = append(late, k)
+					continue
+				}
+			}
+			take(k, until)
 		}
+		for _, k := range late {
+			take(k, a.entries[k])
+		}
+		late = late[:0]
+	}
+	if room > 0 {
+		a.full = false
 	}
 }
