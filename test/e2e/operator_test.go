@@ -64,7 +64,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	o := operator{T: t, bin: s.bin, socket: s.control}
 	s.mustEnter(s.imap, home, alice)
 	s.guess(s.imap, bot, alice, 5)
-	s.guess(s.imap, bot, bob, 2)
+	s.guess(s.imap, bot, bob, 1)
 	s.waitFor(`"msg":"banned"`)
 	s.mustNotEnter(s.imap, bot, alice)
 
