@@ -36,6 +36,8 @@ func (h *hold) empty() bool { return h.observing || h.paused && !h.keep }
 const (
 	// backendTimeout is for one thing the backend is told.
 	backendTimeout = time.Minute
+	// firstMend and lastMend are the pauses between tries of one that fails.
+	firstMend, lastMend = time.Second, 30 * time.Second
 	// rebuildFrom is with how many changes it is cheaper to replace everything.
 	rebuildFrom = 20_000
 )
@@ -154,7 +156,7 @@ func (a *Agent) rebuild(ctx context.Context) {
 // failed takes note of a backend that does not work, and when it is tried again.
 func (a *Agent) failed(err error) {
 	a.metrics.errors.Inc()
-	a.pause = min(max(2*a.pause, time.Second), lastPause)
+	a.pause = min(max(2*a.pause, firstMend), lastMend)
 	a.retryAt = a.now().Add(a.pause)
 	a.mu.Lock()
 	again := a.state.State == Failing && a.state.Error == store.Printable(err.Error())

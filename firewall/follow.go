@@ -10,10 +10,10 @@ import (
 	"github.com/saslguard/saslguard/store"
 )
 
-// Pauses between attempts to follow the source, and to mend the backend.
+// Pauses between attempts to follow the source.
 const (
-	firstPause = 200 * time.Millisecond
-	lastPause  = 30 * time.Second
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
 )
 
 // follow leaves the source's events for Run until ctx ends. What is in force
