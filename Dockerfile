@@ -8,6 +8,8 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /saslguard ./cmd/saslgu
  && mkdir -p /state && chown 65532:65532 /state
 
 FROM scratch
+# For the certificates of Redis, webhooks and mail servers.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /saslguard /saslguard
 COPY --from=build --chown=65532:65532 /state /var/lib/saslguard
 USER 65532:65532

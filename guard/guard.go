@@ -71,6 +71,7 @@ type Guard struct {
 	metrics *metrics
 
 	queue     chan Attempt
+	dropping  atomic.Bool          // the queue was full, and has not been empty since
 	enforced  chan struct{}        // holds a token when enforcing has begun
 	probe     chan chan<- struct{} // asks the worker whether it lives
 	reporting reporting

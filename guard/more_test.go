@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
@@ -324,7 +326,8 @@ func TestAStoreThatFailsLetsPass(t *testing.T) {
 
 func TestAFullQueueDropsAndCounts(t *testing.T) {
 	w := newWorld(t, nil)
-	g, err := New(Options{Rules: w.guard.Rules(), Scores: w.store, Ledger: w.store, Logger: zap.NewNop()})
+	core, logs := observer.New(zap.InfoLevel)
+	g, err := New(Options{Rules: w.guard.Rules(), Scores: w.store, Ledger: w.store, Logger: zap.New(core)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,8 +336,13 @@ func TestAFullQueueDropsAndCounts(t *testing.T) {
 			t.Fatal("dropped too early")
 		}
 	}
-	if g.Report(Attempt{}) {
-		t.Error("took more than fits")
+	for range 2 {
+		if g.Report(Attempt{}) {
+			t.Error("took more than fits")
+		}
+	}
+	if n := logs.FilterMessageSnippet("reports are dropped").Len(); n != 1 || testutil.ToFloat64(g.metrics.dropped) != 2 {
+		t.Errorf("said %d times of %v", n, testutil.ToFloat64(g.metrics.dropped))
 	}
 }
 

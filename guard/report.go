@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
 )
@@ -15,7 +17,8 @@ const (
 )
 
 // Report takes note of an attempt's outcome. It never blocks: false means that
-// the queue is full and the report was dropped, and counted as dropped.
+// the queue is full and the report was dropped, and counted as dropped; that this
+// begins is logged.
 func (g *Guard) Report(a Attempt) bool {
 	if a.Face == Dovecot {
 		if !g.reported.Load() {
@@ -28,6 +31,9 @@ func (g *Guard) Report(a Attempt) bool {
 		return true
 	default:
 		g.metrics.dropped.Inc()
+		if g.dropping.CompareAndSwap(false, true) {
+			g.log.Error("reports are dropped: more come than can be counted, and what is tried meanwhile counts for less", zap.Int("queue", queueSize))
+		}
 		return false
 	}
 }
@@ -39,7 +45,9 @@ func (g *Guard) work(ctx context.Context) {
 	for {
 		select {
 		case a := <-g.queue:
-			attempts = g.collect(append(attempts[:0], a))
+			if attempts = g.collect(append(attempts[:0], a)); len(attempts) < batchSize {
+				g.dropping.Store(false) // none wait
+			}
 			// What was taken from the queue is counted, even if the end comes now.
 			g.count(context.WithoutCancel(ctx), attempts, verdicts[:len(attempts)])
 		case answer := <-g.probe:
