@@ -72,7 +72,7 @@ func scrape(t *testing.T, admin string) families {
 // ones that a stranger cannot multiply.
 func wellNamed(t *testing.T, shown families) {
 	var ours []*dto.MetricFamily
-	bounded := []string{"action", "answer", "class", "command", "enforced", "face", "kind", "observed", "origin", "outcome", "program", "reason", "result", "rule", "state", "target", "version", "why"}
+	bounded := []string{"action", "answer", "class", "command", "enforced", "face", "kind", "observed", "operation", "origin", "outcome", "program", "reason", "result", "rule", "state", "target", "version", "why"}
 	for name, f := range shown {
 		if !strings.HasPrefix(name, "saslguard_") {
 			continue
