@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -25,7 +24,7 @@ func newBan() *cobra.Command {
 		Long: `Bans addresses and prefixes, and blocks accounts: from anywhere, also familiar
 networks. It holds on all hosts, at once and over restarts. An operator's ban comes
 before the allowlist; one that covers this host, loopback, the address from which you
-are logged in ($SSH_CLIENT), or a large part of the internet is made with --force only.
+are logged in by SSH, or a large part of the internet is made with --force only.
 
 A host that observes refuses nobody, by operators' bans neither; that is said.
 With --from, FILE has one prefix or account a line, with # before comments, or is
@@ -139,8 +138,8 @@ func (p *putting) request(c *cobra.Command, args []string, names bool) (in api.P
 // ownAddress is the address from which the administrator is logged in, if he is
 // by SSH.
 func ownAddress() []string {
-	if client := strings.Fields(os.Getenv("SSH_CLIENT")); len(client) > 0 {
-		return client[:1]
+	if a := session(); a != "" {
+		return []string{a}
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -132,15 +131,4 @@ func writeFindings(w io.Writer, r *doctor.Report) error {
 		count[doctor.Error], count[doctor.Warning], count[doctor.Info], count[doctor.OK])
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// session is the address from which the administrator is logged in by SSH; ""
-// where it is not known.
-func session() string {
-	for _, name := range []string{"SSH_CONNECTION", "SSH_CLIENT"} {
-		if fields := strings.Fields(os.Getenv(name)); len(fields) > 0 {
-			return fields[0]
-		}
-	}
-	return ""
 }
