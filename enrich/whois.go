@@ -58,6 +58,9 @@ func (w *whois) lookup(ctx context.Context, a netip.Addr) holder {
 	done := w.flights.DoChan(key.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), w.timeout)
 		defer cancel()
+		if h, ok := w.cache.get(key, w.now()); ok { // an earlier question was answered just now
+			return h, nil
+		}
 		h, err := w.ask(ctx, key)
 		switch {
 		case errors.Is(err, errBusy):
