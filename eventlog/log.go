@@ -39,13 +39,13 @@ type Log struct {
 
 	queue   chan Event // to be shared
 	dropped prometheus.Counter
-	reading chan struct{} // holds a token for each who reads what is shared
+	reading chan struct{} // holds a token for each who reads
 	silent  atomic.Bool   // that sharing fails has been said
 }
 
 const (
 	queueSize  = 4096
-	maxReaders = 2 // at once, of what is shared: each reads it whole
+	maxReaders = 2 // at once: each needs as much memory as there are events
 )
 
 // New returns a log, or nil where the configuration keeps none.

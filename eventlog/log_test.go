@@ -172,6 +172,27 @@ func TestFollowing(t *testing.T) {
 	}
 }
 
+// Each who reads needs memory for all there is, so few do at once, and the others
+// are told.
+func TestFewReadAtOnce(t *testing.T) {
+	l, c := newLog(t, Config{Keep: time.Hour, Max: 1000})
+	l.Add(attempt(c.Now(), "192.0.2.1", "alice", "failure"))
+	for range maxReaders {
+		l.reading <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if p := l.Read(ctx, Filter{}, 10); len(p.Events) > 0 || !strings.Contains(p.Note, "ask again") {
+		t.Errorf("read beside %d others: %+v", maxReaders, p)
+	}
+	<-l.reading
+	for range 3 {
+		if p := l.Read(t.Context(), Filter{}, 10); len(p.Events) != 1 || p.Note != "" {
+			t.Errorf("read afterwards: %+v", p)
+		}
+	}
+}
+
 func waitFollowers(t *testing.T, l *Log, n int) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {

@@ -34,11 +34,17 @@ func (l *Log) Read(ctx context.Context, f Filter, limit int) Page {
 	if l == nil {
 		return Page{Note: "no events are kept (events.keep is 0)"}
 	}
+	limited, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	select {
+	case l.reading <- struct{}{}:
+		defer func() { <-l.reading }()
+	case <-limited.Done():
+		return Page{Note: "too many read the events at once; ask again"}
+	}
 	if l.shared == nil {
 		return l.own(f, limit)
 	}
-	limited, cancel := context.WithTimeout(ctx, readTime)
-	defer cancel()
 	p, err := l.all(limited, f, limit)
 	if err != nil {
 		p = l.own(f, limit)
@@ -74,12 +80,6 @@ func (l *Log) own(f Filter, limit int) Page {
 
 // all reads the events of all hosts, page by page from the end.
 func (l *Log) all(ctx context.Context, f Filter, limit int) (Page, error) {
-	select {
-	case l.reading <- struct{}{}:
-		defer func() { <-l.reading }()
-	case <-ctx.Done():
-		return Page{}, ctx.Err()
-	}
 	p := Page{Shared: true, Since: l.now().UTC()}
 	oldest := l.now().Add(-l.config.Keep)
 	for id, read := "", 0; read < 2*l.config.Max; {
