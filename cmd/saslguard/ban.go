@@ -28,7 +28,8 @@ are logged in by SSH, or a large part of the internet is made with --force only.
 
 A host that observes refuses nobody, by operators' bans neither; that is said.
 With --from, FILE has one prefix or account a line, with # before comments, or is
-what 'saslguard bans -o json' has written; where one line is wrong nothing is done.
+what 'saslguard bans -o json' has written, not an allowlist; where one line is wrong
+nothing is done.
 Exit code 1 if the ban was not made, or not all hosts know of it in time.`,
 		Example: `  saslguard ban 192.0.2.7 --for 2h --reason "guesses slowly"
   saslguard ban 2001:db8:1:2::/64 198.51.100.0/24 --for permanent

@@ -75,7 +75,7 @@ func fileOf(name string, stdin io.Reader) ([]byte, error) {
 func imported(name string, text []byte, usual api.NewEntry, names bool) ([]api.NewEntry, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if first := bytes.TrimLeft(text, " \t\r\n"); len(first) > 0 && first[0] == '{' {
-		return importedJSON(name, text, time.Now())
+		return importedJSON(name, text, time.Now(), names)
 	}
 	var all []api.NewEntry
 	var wrong []error
@@ -105,14 +105,20 @@ func imported(name string, text []byte, usual api.NewEntry, names bool) ([]api.N
 	return checked(name, all, wrong)
 }
 
-// importedJSON reads what 'saslguard bans -o json' has written.
-func importedJSON(name string, text []byte, now time.Time) ([]api.NewEntry, error) {
+// importedJSON reads what 'saslguard bans -o json' has written or, for the allowlist,
+// 'saslguard allow list -o json'. One is never taken for the other: whom that would
+// ban are the administrator's friends.
+func importedJSON(name string, text []byte, now time.Time, allow bool) ([]api.NewEntry, error) {
+	source := "saslguard bans -o json"
+	if allow {
+		source = "saslguard allow list -o json"
+	}
 	var in api.Entries
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
 		line := 1 + bytes.Count(text[:min(int(d.InputOffset()), len(text))], []byte("\n"))
-		return nil, fmt.Errorf("%s:%d: it is not what saslguard bans -o json writes: %w; nothing was done", name, line, err)
+		return nil, fmt.Errorf("%s:%d: it is not what %s writes: %w; nothing was done", name, line, source, err)
 	}
 	var all []api.NewEntry
 	var wrong []error
@@ -121,7 +127,11 @@ func importedJSON(name string, text []byte, now time.Time) ([]api.NewEntry, erro
 		if e.Until != nil && !e.Until.After(now) {
 			continue // its time is over
 		}
-		if _, err := e.Store(); err != nil {
+		_, err := e.Store()
+		if err == nil && allow != (e.Kind == api.Allow) {
+			err = fmt.Errorf("its kind is %s; allowed is what %s writes", e.Kind, source)
+		}
+		if err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: entries[%d]: %w", name, i, err))
 			continue
 		}

@@ -53,6 +53,17 @@ func TestImport(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0].Until != "2999-01-01T00:00:00Z" || got[0].Reason != "r" || !got[1].Permanent || got[1].Account != "alice" {
 		t.Errorf("%+v, %v", got, err)
 	}
+	// Nobody is banned because he was on the allowlist, nor allowed because he was banned.
+	friends := `{"entries":[{"kind":"allow","prefix":"192.0.2.0/24","since":"2026-01-01T00:00:00Z","by":"root"}]}`
+	if _, err := imported("x", []byte(friends), usual, false); err == nil || !strings.Contains(err.Error(), "its kind is allow; allowed is what saslguard bans -o json writes") {
+		t.Errorf("the allowlist as bans: %v", err)
+	}
+	if _, err := imported("x", []byte(exported), usual, true); err == nil || !strings.Contains(err.Error(), "its kind is automatic-ban; allowed is what saslguard allow list") {
+		t.Errorf("bans as the allowlist: %v", err)
+	}
+	if got, err := imported("x", []byte(friends), usual, true); err != nil || len(got) != 1 || got[0].Prefix != "192.0.2.0/24" || !got[0].Permanent {
+		t.Errorf("%+v, %v", got, err)
+	}
 	many := strings.Repeat("192.0.2.300\n", 30)
 	for _, c := range []struct{ text, want string }{
 		{"192.0.2.1\n192.0.2.300\n\n192.0.2.7/24\n", "list:2: \"192.0.2.300\" is neither"},
