@@ -213,7 +213,9 @@ func (r *runs) follow(lines int, sig os.Signal) {
 	r.update()
 	r.Logf("%d lines, %d rotations, %d starts, %v: %d lost, %d read again, %d under another ID: %v",
 		lines, lines/each-1, r.starts, sig, lines-r.counted, r.again, r.differ, time.Since(began).Round(time.Millisecond))
-	if r.counted < lines || r.differ > 0 || r.starts < 4 {
+	// The first start and the last one read nothing new; how many are between depends
+	// on the machine.
+	if r.counted < lines || r.differ > 0 || r.starts < 3 {
 		r.Fail()
 	}
 }
