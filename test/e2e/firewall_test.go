@@ -318,10 +318,10 @@ func (c *cluster) denies(t *testing.T, client string, want bool) {
 }
 
 func theAgentIsKilled(t *testing.T, c *cluster) {
-	c.banEverywhere("198.51.100.1/32", 4*time.Second)
-	c.banEverywhere("198.51.100.0/28", 4*time.Second)
+	c.banEverywhere("198.51.100.1/32", 8*time.Second)
+	c.banEverywhere("198.51.100.0/28", 8*time.Second)
 	c.banEverywhere("2001:db8:66::/64", time.Hour)
-	ends := time.Now().Add(4 * time.Second)
+	ends := time.Now().Add(8 * time.Second)
 	if err := c.b.proc.Kill9(); err != nil {
 		t.Fatal(err)
 	}
@@ -405,6 +405,19 @@ func theOperatorAsks(t *testing.T, c *cluster) {
 	fmt.Fprint(conn, "GET /metrics HTTP/1.0\r\n\r\n")
 	if shown, err := io.ReadAll(io.LimitReader(conn, 1<<20)); err != nil || !strings.Contains(string(shown), `saslguard_firewall_state{state="running"} 1`) {
 		t.Errorf("its metrics are %v\n%s", err, shown)
+	}
+	// A second agent on the host waits, and what the first one says stays known when it
+	// ends.
+	second := lab.StartProcess(t, "/usr/bin/nsenter", c.b.args, []string{"RUNTIME_DIRECTORY=" + c.b.dir, "HOME=" + c.b.dir})
+	if _, err := second.WaitLine("another firewall agent runs on this host", 15*time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := second.Stop(10 * time.Second); err != nil {
+		t.Error(err)
+	}
+	hosts, err := c.ledger.Hosts(t.Context())
+	if !slices.ContainsFunc(hosts, func(h redis.Host) bool { return h.Name == "b" && h.Firewall != nil && h.Firewall.State == "running" }) {
+		t.Errorf("of host b is known %+v, %v", hosts, err)
 	}
 	if err := c.b.proc.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
