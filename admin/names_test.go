@@ -77,6 +77,7 @@ func TestHostNamesOfTheAllowlist(t *testing.T) {
 	if _, err := w.client.Allow(ctx, api.PutRequest{Entries: []api.NewEntry{{Prefix: "192.0.2.9", Permanent: true}}}); err != nil {
 		t.Fatal(err)
 	}
+	w.follow()
 	w.names.set(false, "192.0.2.9")
 	resolve()
 	if e := listed()["192.0.2.9/32"]; e.Until != nil || e.Rule != "" {
