@@ -31,7 +31,9 @@ type feed struct {
 	parser *maillog.Parser
 
 	attempts []guard.Attempt
+	tellers  []*programMetrics // of the attempts
 	verdicts []guard.Verdict
+	programs map[string]*programMetrics
 	priming  bool      // what the parser finds has been counted already
 	since    time.Time // older attempts are not counted
 	latest   time.Time // of the newest attempt
@@ -40,7 +42,7 @@ type feed struct {
 }
 
 func newFeed(s *shared, source string, how maillog.Options) *feed {
-	f := &feed{shared: s, source: source, how: how}
+	f := &feed{shared: s, source: source, how: how, programs: map[string]*programMetrics{}}
 	f.how.Now = s.now
 	f.notices.feed = f
 	f.renew()
@@ -68,7 +70,8 @@ func (f *feed) line(line []byte, position int64) {
 		f.attempts = f.attempts[:first]
 		return
 	}
-	f.metrics.lines[r.Class].Inc()
+	program := f.program(r.Kind)
+	program.lines[r.Class].Inc()
 	f.notices.see(r, line)
 	kept := f.attempts[:first]
 	for i := range f.attempts[first:] {
@@ -76,9 +79,20 @@ func (f *feed) line(line []byte, position int64) {
 		if f.wants(&a, r.Kind) {
 			a.ID = f.id(line, position, i)
 			kept = append(kept, a)
+			f.tellers = append(f.tellers, program)
 		}
 	}
 	f.attempts = kept
+}
+
+// program returns the metrics of a kind of program.
+func (f *feed) program(kind string) *programMetrics {
+	p := f.programs[kind]
+	if p == nil {
+		p = f.metrics.program(kind)
+		f.programs[kind] = p
+	}
+	return p
 }
 
 // parse has a line parsed. What a stranger wrote into a log must not end the
@@ -170,15 +184,15 @@ func (f *feed) flush(ctx context.Context) error {
 	}
 	f.stuck.Store(false)
 	for i := range f.attempts {
-		f.metrics.counted(&f.attempts[i])
+		f.tellers[i].counted(&f.attempts[i])
 	}
 	clear(f.attempts) // do not keep the logins alive
-	f.attempts = f.attempts[:0]
+	f.drop()
 	return nil
 }
 
 // drop forgets what has not been counted.
-func (f *feed) drop() { f.attempts = f.attempts[:0] }
+func (f *feed) drop() { f.attempts, f.tellers = f.attempts[:0], f.tellers[:0] }
 
 // sleep waits, and tells whether it was not for ctx to end it.
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -39,8 +39,8 @@ var outcomeNames = map[score.Outcome]string{
 // metrics are what an operator sees of the logs. No label has a value that
 // somebody who writes into a log chooses.
 type metrics struct {
-	lines       [maillog.Malformed + 1]prometheus.Counter
-	attempts    map[score.Outcome]prometheus.Counter
+	lines       *prometheus.CounterVec // by program and class
+	attempts    *prometheus.CounterVec // by program and outcome
 	skipped     [skips]prometheus.Counter
 	reopened    [reopenings]prometheus.Counter
 	unknown     *prometheus.CounterVec
@@ -64,8 +64,8 @@ func newMetrics(reg prometheus.Registerer, behind, troubled func() float64) (*me
 		all = append(all, c)
 		return c
 	}
-	vec := func(name, help, label string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), []string{label})
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels)
 		all = append(all, c)
 		return c
 	}
@@ -73,7 +73,8 @@ func newMetrics(reg prometheus.Registerer, behind, troubled func() float64) (*me
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts(name, help)), f))
 	}
 	m := &metrics{
-		attempts:    map[score.Outcome]prometheus.Counter{},
+		lines:       vec("lines_total", "Lines by the program that wrote them and by what they are about.", "program", "class"),
+		attempts:    vec("attempts_total", "Login attempts counted from logs, by the program that told of them.", "program", "outcome"),
 		unknown:     vec("unknown_total", "Lines that look like failed logins and were not understood, by the program that wrote them.", "program"),
 		bytes:       counter("bytes_total", "Bytes of logs that were read."),
 		long:        counter("long_lines_total", "Lines that were dropped because they are too long."),
@@ -87,14 +88,7 @@ func newMetrics(reg prometheus.Registerer, behind, troubled func() float64) (*me
 	gauge("behind_seconds", "How long no log that is behind has been read to its end; 0: all are.", behind)
 	gauge("sources_unreadable", "Logs that cannot be followed.", troubled)
 	m.unknown.WithLabelValues(programName("")) // exists before there is one
-	lines := vec("lines_total", "Lines by what they are about.", "class")
-	for c := range m.lines {
-		m.lines[c] = lines.WithLabelValues(maillog.Class(c).String())
-	}
-	attempts := vec("attempts_total", "Login attempts counted from logs.", "outcome")
-	for o, name := range outcomeNames {
-		m.attempts[o] = attempts.WithLabelValues(name)
-	}
+	m.program("")
 	skipped := vec("skipped_total", "Login attempts of logs that were not counted.", "why")
 	for i := range m.skipped {
 		m.skipped[i] = skipped.WithLabelValues(skipNames[i])
@@ -114,8 +108,27 @@ func newMetrics(reg prometheus.Registerer, behind, troubled func() float64) (*me
 	return m, nil
 }
 
-func (m *metrics) counted(a *guard.Attempt) {
-	if c := m.attempts[a.Outcome]; c != nil {
+// programMetrics are those of one program's lines.
+type programMetrics struct {
+	lines    [maillog.Malformed + 1]prometheus.Counter
+	attempts map[score.Outcome]prometheus.Counter
+}
+
+// program returns the metrics of a program by its kind, of which there are a few
+// constants.
+func (m *metrics) program(kind string) *programMetrics {
+	p := &programMetrics{attempts: map[score.Outcome]prometheus.Counter{}}
+	for c := range p.lines {
+		p.lines[c] = m.lines.WithLabelValues(programName(kind), maillog.Class(c).String())
+	}
+	for o, name := range outcomeNames {
+		p.attempts[o] = m.attempts.WithLabelValues(programName(kind), name)
+	}
+	return p
+}
+
+func (p *programMetrics) counted(a *guard.Attempt) {
+	if c := p.attempts[a.Outcome]; c != nil {
 		c.Add(float64(max(a.Count, 1)))
 	}
 }

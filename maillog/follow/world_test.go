@@ -240,21 +240,25 @@ func (w *world) said(text string) bool {
 	return false
 }
 
-// metric is the value of a metric without labels, or with one.
+// metric is the sum of the series of a metric whose first label has a value.
 func (w *world) metric(name, label string) float64 {
 	w.Helper()
 	all, err := w.metrics.Gather()
 	w.ok(err)
+	found, sum := false, 0.0
 	for _, f := range all {
 		if f.GetName() != "saslguard_maillog_"+name {
 			continue
 		}
 		for _, m := range f.GetMetric() {
 			if label == "" || len(m.GetLabel()) > 0 && m.GetLabel()[0].GetValue() == label {
-				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				found = true
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}
-	w.Fatalf("there is no metric %s %s", name, label)
-	return 0
+	if !found {
+		w.Fatalf("there is no metric %s %s", name, label)
+	}
+	return sum
 }

@@ -104,7 +104,7 @@ func TestGuessesAreReadFromLogs(t *testing.T) {
 
 	m := s.get("http://" + s.adminAddr + "/metrics")
 	for _, want := range []string{
-		`saslguard_maillog_attempts_total{outcome="failure"} 22`, `saslguard_maillog_sources_unreadable 0`,
+		`saslguard_maillog_attempts_total{outcome="failure",program="dovecot"} 22`, `saslguard_maillog_sources_unreadable 0`,
 		`saslguard_maillog_lost_places_total 0`, `saslguard_maillog_skipped_total{why="reported"} 0`,
 	} {
 		if !strings.Contains(m, "\n"+want+"\n") {
@@ -131,7 +131,7 @@ func TestWhatIsReportedIsNotCountedFromTheLog(t *testing.T) {
 	}
 	s.waitFor("take it out of maillog.services")
 	m := s.get("http://" + s.adminAddr + "/metrics")
-	if !strings.Contains(m, `saslguard_maillog_attempts_total{outcome="failure"} 0`) {
+	if !strings.Contains(m, `saslguard_maillog_attempts_total{outcome="failure",program="dovecot"} 0`) {
 		t.Errorf("it is counted twice:\n%s", grep(m, "saslguard_maillog"))
 	}
 }
