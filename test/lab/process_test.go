@@ -107,11 +107,11 @@ func TestTestBinaryDies(t *testing.T) {
 }
 
 func TestSignal(t *testing.T) {
-	p := StartProcess(t, "/bin/sh", []string{"-c", `trap "echo got it" HUP; echo ready; while :; do sleep 0.05; done`}, nil)
+	p := StartProcess(t, "/bin/sh", []string{"-c", `trap "echo got it" USR1; echo ready; while :; do sleep 0.05; done`}, nil)
 	if _, err := p.WaitLine("ready", 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Signal(syscall.SIGHUP); err != nil {
+	if err := p.Signal(syscall.SIGUSR1); err != nil { // not SIGHUP: under nohup no shell can trap it
 		t.Fatal(err)
 	}
 	if _, err := p.WaitLine("got it", 5*time.Second); err != nil {
