@@ -21,8 +21,7 @@ import (
 var ledgerSource string
 
 // ledger is the store's half that keeps bans and the allowlist. Store embeds it,
-// so that Put, Remove, PutAll, Watch, Position, RunHeartbeat and Hosts are its
-// methods; Close calls endLedger before it closes the client.
+// so that its exported methods are the store's; Close calls endLedger before it closes the client.
 //
 // What it keeps is in one slot of a cluster, and bounded: entries, histories and
 // the stream of changes. Redis writes to disk as it is configured to; on a
