@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on. It is free
-// only for the moment; the servers of the lab are started again on other
-// ports if somebody was quicker.
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, for a program
+// that is started later, and perhaps again: the kernel gives it to no connection of
+// another test meanwhile.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	addrs, err := freeAddrs(1)
+	addrs, err := steadyAddrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
