@@ -136,6 +136,9 @@ func TestASecondStartSaysSo(t *testing.T) {
 		if proc.ExitCode() != 1 {
 			t.Errorf("exit code %d", proc.ExitCode())
 		}
+		if _, err := proc.WaitLine("saslguard: ", 5*time.Second); err != nil { // it has ended, and not all was read yet
+			t.Error(err)
+		}
 		return proc.Output()
 	}
 	if out := second(); !strings.Contains(out, p.postfix) || !strings.Contains(out, "in use") {
