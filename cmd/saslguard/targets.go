@@ -48,9 +48,6 @@ func likeAddress(s string) bool {
 	return strings.ContainsAny(s, ".:/") && strings.Trim(s, "0123456789abcdefABCDEF.:/%") == ""
 }
 
-// textOf is a target as it was named.
-func (t target) String() string { return t.prefix + t.account + t.name }
-
 // fileOf reads a file, or standard input where its name is "-".
 func fileOf(name string, stdin io.Reader) ([]byte, error) {
 	in := stdin
