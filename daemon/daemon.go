@@ -33,6 +33,7 @@ import (
 	"github.com/saslguard/saslguard/notify"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 	"github.com/saslguard/saslguard/store/failover"
 	"github.com/saslguard/saslguard/store/memory"
 	"github.com/saslguard/saslguard/store/redis"
@@ -176,7 +177,7 @@ func (d *Daemon) openStore() error {
 	st, err := memory.Open(d.config.Store, memory.Options{
 		Path: d.state, Shared: d.config.Redis.Enabled(), Logger: d.log.Named("store"), Registerer: d.metrics,
 	})
-	if errors.Is(err, memory.ErrLocked) {
+	if errors.Is(err, boltfile.ErrLocked) {
 		return fmt.Errorf("%w; is saslguard running already? Another one needs a state_directory of its own", err)
 	}
 	if err != nil {

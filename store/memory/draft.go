@@ -121,7 +121,7 @@ func (d *draft) save() error {
 	if f == nil || d.empty() {
 		return nil
 	}
-	err := f.update(func(tx *bbolt.Tx) error {
+	err := f.Update(func(tx *bbolt.Tx) error {
 		entries, past := tx.Bucket([]byte(nameLedger)), tx.Bucket([]byte(nameHistory))
 		for k, e := range d.entries {
 			key := k.bytes()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 	"github.com/saslguard/saslguard/store/storetest"
 )
 
@@ -211,7 +212,7 @@ func TestLockedFileIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	open(t, testConfig(), quick(path, newClock()))
 	_, err := Open(testConfig(), quick(path, newClock()))
-	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), path) {
+	if !errors.Is(err, boltfile.ErrLocked) || !strings.Contains(err.Error(), path) {
 		t.Errorf("got error %v", err)
 	}
 	if got := asides(t, path); len(got) != 0 {
@@ -316,7 +317,7 @@ func TestRewrittenScores(t *testing.T) {
 
 func TestFailingDiskStopsNoLogins(t *testing.T) {
 	for name, spoil := range map[string]func(s *Store, path string) error{
-		"closed under us": func(s *Store, _ string) error { return s.file.db.Close() },
+		"closed under us": func(s *Store, _ string) error { return s.file.DB.Close() },
 		// Touching the mapping beyond the end of the file is a SIGBUS.
 		"truncated under us": func(_ *Store, path string) error { return os.Truncate(path, 0) },
 	} {

@@ -49,7 +49,7 @@ func (s *Store) flushLoop() {
 func (s *Store) flush() error {
 	began := time.Now()
 	defer func() { s.meters.flush.Observe(time.Since(began).Seconds()) }()
-	failures := s.file.failures()
+	failures := s.file.Failures()
 	var work []piece
 	for i := range s.shards {
 		work = s.shards[i].takeDirty(i, work)
@@ -63,12 +63,12 @@ func (s *Store) flush() error {
 		}
 		work = work[n:]
 	}
-	return s.file.settle(failures)
+	return s.file.Settle(failures)
 }
 
 // flushSome writes the first pieces in one transaction, and returns how many.
 func (s *Store) flushSome(work []piece) (n int, err error) {
-	err = s.file.update(func(tx *bbolt.Tx) error {
+	err = s.file.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(nameScores))
 		for size := 0; n < len(work) && size < flushBytes; n++ {
 			wrote, err := s.shards[work[n].shard].write(b, work[n])

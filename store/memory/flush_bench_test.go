@@ -98,7 +98,7 @@ func BenchmarkFlush(b *testing.B) {
 	if info, err := os.Stat(path); err == nil {
 		b.ReportMetric(float64(info.Size())/1e6, "MB-file")
 	}
-	st := s.file.db.Stats().TxStats
+	st := s.file.DB.Stats().TxStats
 	b.ReportMetric(float64(st.GetPageAlloc())/float64(len(flushes)+1)/1e6, "MB/flush")
 	b.ReportMetric(0, "ns/op")
 }

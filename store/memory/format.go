@@ -3,11 +3,11 @@ package memory
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 // formatVersion is the version of what the buckets hold. A file of a newer one
@@ -34,34 +34,30 @@ const (
 	metaMirroredAt = "mirrored at" // its position, and the name of the ledger that this is of
 )
 
-var errForeign = errors.New("it is a bbolt file, but not saslguard's")
-
 // prepare makes sure that the transaction's file has our format, and gives it
 // to a new one.
 func prepare(tx *bbolt.Tx) error {
 	meta := tx.Bucket([]byte(nameMeta))
 	if meta == nil {
 		if name, _ := tx.Cursor().First(); name != nil {
-			return errForeign
+			return boltfile.ErrForeign
 		}
 		return create(tx)
 	}
 	v := meta.Get([]byte(metaVersion))
 	if len(v) != 4 || len(meta.Get([]byte(metaKey))) != 16 {
-		return errForeign
+		return boltfile.ErrForeign
 	}
 	if n := binary.LittleEndian.Uint32(v); n != formatVersion {
-		return fmt.Errorf("%w: it has format %d, and this saslguard writes %d", errVersion, n, formatVersion)
+		return fmt.Errorf("%w: it has format %d, and this saslguard writes %d", boltfile.ErrVersion, n, formatVersion)
 	}
 	for _, name := range []bucket{nameScores, nameLedger, nameHistory, namePairs, nameRights} {
 		if tx.Bucket([]byte(name)) == nil {
-			return fmt.Errorf("%w: it has no %s", errForeign, name)
+			return fmt.Errorf("%w: it has no %s", boltfile.ErrForeign, name)
 		}
 	}
 	return nil
 }
-
-var errVersion = errors.New("it was written by another version")
 
 func create(tx *bbolt.Tx) error {
 	for _, name := range []bucket{nameMeta, nameScores, nameLedger, nameHistory, namePairs, nameRights} {
@@ -82,18 +78,4 @@ func newKey() (key [16]byte) {
 	// It never fails: without randomness the process ends.
 	_, _ = rand.Read(key[:])
 	return key
-}
-
-// unusable tells whether an error is about what the file holds, and not about
-// whether it can be read at all.
-func unusable(err error) bool {
-	for _, e := range []error{
-		errPanic, errPages, errForeign, errVersion, errRecord,
-		berrors.ErrInvalid, berrors.ErrVersionMismatch, berrors.ErrChecksum, berrors.ErrInvalidMapping,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }

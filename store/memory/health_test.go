@@ -26,7 +26,7 @@ func TestHealth(t *testing.T) {
 	}
 	fill(t, s, 50)
 	broken := errors.New("no space left on device\n" + strings.Repeat("x", 300))
-	fail := func() { _ = s.file.update(func(*bbolt.Tx) error { return broken }) }
+	fail := func() { _ = s.file.Update(func(*bbolt.Tx) error { return broken }) }
 	fail()
 	if ok, detail := s.Health(); ok || detail != path+": no space left on device" {
 		t.Errorf("after an error: %v %q", ok, detail)
@@ -36,9 +36,9 @@ func TestHealth(t *testing.T) {
 	if ok, _ := s.Health(); ok || again(logs) != 0 {
 		t.Error("well again after a single write")
 	}
-	before := s.file.failures()
+	before := s.file.Failures()
 	fail()
-	if err := s.file.settle(before); err != nil {
+	if err := s.file.Settle(before); err != nil {
 		t.Fatal(err)
 	}
 	if ok, _ := s.Health(); ok || again(logs) != 0 {
@@ -65,7 +65,7 @@ func TestAFullDiskIsNotWellAtTheEnd(t *testing.T) {
 	opts := quick(filepath.Join(t.TempDir(), "state.db"), newClock())
 	opts.Logger = log
 	s := open(t, Config{Subjects: 1_000_000, Bans: 1000, Familiar: 1000}, opts)
-	s.file.db.MaxSize = 1 // the file cannot grow, and what is free in it can be used
+	s.file.DB.MaxSize = 1 // the file cannot grow, and what is free in it can be used
 	for n := range 60_000 {
 		for i := range 3 {
 			recordFailure(t, s, stranger(n), i)
@@ -81,20 +81,11 @@ func TestAFullDiskIsNotWellAtTheEnd(t *testing.T) {
 	if ok, _ := s.Health(); ok || again(logs) != 0 {
 		t.Error("well again")
 	}
-	s.file.db.MaxSize = 0
+	s.file.DB.MaxSize = 0
 	if err := s.flush(); err != nil {
 		t.Fatal(err)
 	}
 	if ok, _ := s.Health(); !ok || again(logs) != 1 {
 		t.Error("not well again")
-	}
-}
-
-func TestShort(t *testing.T) {
-	if got := short(strings.Repeat("ß", 150)); got != strings.Repeat("ß", 100) {
-		t.Errorf("got %q", got)
-	}
-	if got := short(strings.Repeat("€", 80)); got != strings.Repeat("€", 66) {
-		t.Errorf("got %q", got)
 	}
 }

@@ -46,7 +46,7 @@ func TestHistoriesAndEndingsAreBounded(t *testing.T) {
 	}
 	// Every history that is left has its ending.
 	c.advance(100 * 24 * time.Hour)
-	if err := s.file.db.View(func(tx *bbolt.Tx) error {
+	if err := s.file.DB.View(func(tx *bbolt.Tx) error {
 		if n := tx.Bucket([]byte(nameHistory)).Stats().KeyN; n != l.limit {
 			t.Errorf("the file has %d histories", n)
 		}
@@ -67,7 +67,7 @@ func TestPutWaitsNoLongerThanItsContext(t *testing.T) {
 	c := newClock()
 	s := open(t, testConfig(), quick(filepath.Join(t.TempDir(), "state.db"), c))
 	put(t, s, mine(1))
-	stuck, err := s.file.db.Begin(true)
+	stuck, err := s.file.DB.Begin(true)
 	if err != nil {
 		t.Fatal(err)
 	}

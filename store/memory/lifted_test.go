@@ -220,7 +220,7 @@ func TestARemovalWithoutATime(t *testing.T) {
 	s := open(t, testConfig(), copied(filepath.Join(t.TempDir(), "state.db"), c))
 	old := theirs(c, 1)
 	k := keyOf(&old)
-	if err := s.file.update(func(tx *bbolt.Tx) error {
+	if err := s.file.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists([]byte(nameRemovals))
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 // openFile opens the file, if there is to be one, and loads what it holds.
@@ -16,13 +17,17 @@ func (s *Store) openFile(cfg Config) error {
 		s.initShards(cfg)
 		return nil
 	}
-	f, err := openFile(s.options.Path, s.options.Now, s.options.Logger, s.meters)
+	f, err := boltfile.Open(s.options.Path, boltfile.Options{
+		What: "state file", Lost: "bans, scores and familiar pairs in it",
+		Unwritten: "what is learnt from now on does not survive a restart",
+		Prepare:   prepare, Failed: s.meters.writeErrors.Inc, Now: s.options.Now, Logger: s.options.Logger,
+	})
 	if err != nil {
 		return err
 	}
 	s.file, s.notes.file = f, f
-	if err := guarded(func() error { return f.db.View(func(tx *bbolt.Tx) error { return s.load(tx, cfg) }) }); err != nil {
-		return errors.Join(fmt.Errorf("reading the state file %s: %w", s.options.Path, err), f.close())
+	if err := f.View(func(tx *bbolt.Tx) error { return s.load(tx, cfg) }); err != nil {
+		return errors.Join(fmt.Errorf("reading the state file %s: %w", s.options.Path, err), f.Close())
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 // Options are what Open needs beside the configuration. The zero value keeps
@@ -91,7 +92,7 @@ type Store struct {
 	people  *people
 	notes   *notes
 	ledger  *ledger
-	file    *file // nil: nothing is durable
+	file    *boltfile.File // nil: nothing is durable
 	meters  *meters
 	rules   atomic.Pointer[score.Rules] // the latest that an operation came with
 
@@ -105,7 +106,7 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open opens the store, and its file if it has one. It returns an error that
-// wraps ErrLocked if another process has the file open. A file that cannot be
+// wraps boltfile.ErrLocked if another process has the file open. A file that cannot be
 // used is set aside and is no error.
 func Open(cfg Config, opts Options) (*Store, error) {
 	var problems []error
@@ -126,7 +127,7 @@ func Open(cfg Config, opts Options) (*Store, error) {
 	s.hasher = store.NewHasher(s.key)
 	if err := s.meters.register(opts.Registerer, s); err != nil {
 		if s.file != nil {
-			err = errors.Join(err, s.file.close())
+			err = errors.Join(err, s.file.Close())
 		}
 		return nil, fmt.Errorf("registering the store's metrics: %w", err)
 	}
@@ -168,7 +169,7 @@ func (s *Store) end() {
 	s.running.Wait()
 	s.meters.registered.Unregister()
 	if s.file != nil {
-		s.err = errors.Join(s.flush(), s.file.close())
+		s.err = errors.Join(s.flush(), s.file.Close())
 	}
 }
 

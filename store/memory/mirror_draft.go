@@ -82,7 +82,7 @@ func (l *ledger) named(name string) error {
 	l.mirrored = name
 	l.mu.Unlock()
 	if file := l.store.file; file != nil && failed == nil {
-		failed = file.update(func(tx *bbolt.Tx) error {
+		failed = file.Update(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte(nameMeta)).Put([]byte(metaMirrored), []byte(name))
 		})
 	}

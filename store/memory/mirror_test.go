@@ -306,7 +306,7 @@ func TestMirrorWithoutADisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close(context.Background()) }()
-	if err := s.file.db.Close(); err != nil {
+	if err := s.file.DB.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Mirror(context.Background(), puts(theirs(c, 1))); err == nil {

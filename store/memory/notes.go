@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 const (
@@ -23,7 +24,7 @@ type forgotten struct {
 // is a file: a pair is on disk before anybody relies on it.
 type notes struct {
 	people *people
-	file   *file // nil: nothing is durable
+	file   *boltfile.File // nil: nothing is durable
 	meters *meters
 	queue  chan note
 	gather time.Duration
@@ -165,7 +166,7 @@ func (w *notes) save(batch []note) error {
 	if w.file == nil || len(batch)+len(w.gonePairs)+len(w.goneRights) == 0 {
 		return nil
 	}
-	err := w.file.update(func(tx *bbolt.Tx) error {
+	err := w.file.Update(func(tx *bbolt.Tx) error {
 		pairs, passwords := tx.Bucket([]byte(namePairs)), tx.Bucket([]byte(nameRights))
 		for key := range w.gonePairs {
 			if err := pairs.Delete(key.bytes()); err != nil {
@@ -216,7 +217,7 @@ func (w *notes) put(batch []note, pairs, passwords *bbolt.Bucket) error {
 // erase forgets an account's pairs and passwords, in the file first.
 func (w *notes) erase(account uint64) (int, error) {
 	if w.file != nil {
-		err := w.file.update(func(tx *bbolt.Tx) error {
+		err := w.file.Update(func(tx *bbolt.Tx) error {
 			prefix, pairs := accountKey(account), tx.Bucket([]byte(namePairs))
 			if err := deletePrefix(pairs, prefix); err != nil {
 				return err

@@ -58,7 +58,7 @@ func (l *ledger) savePosition() {
 		return
 	}
 	p := l.position
-	if l.store.file.update(func(tx *bbolt.Tx) error { return l.putPosition(tx, p) }) == nil {
+	if l.store.file.Update(func(tx *bbolt.Tx) error { return l.putPosition(tx, p) }) == nil {
 		l.saved = p
 	}
 }

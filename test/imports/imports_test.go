@@ -20,7 +20,7 @@ const module = "github.com/saslguard/saslguard/"
 var order = [][]string{
 	{"test/netns"},
 	{"score", "test/loggen/traffic"},
-	{"store", "test/loggen", "test/replaybench"},
+	{"store", "store/boltfile", "test/loggen", "test/replaybench"},
 	{"store/storetest"},
 	{"store/memory", "store/redis"},
 	{"store/failover"},

@@ -1,4 +1,4 @@
-package memory
+package boltfile
 
 import (
 	"encoding/binary"
