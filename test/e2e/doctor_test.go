@@ -35,12 +35,12 @@ func newClinic(t *testing.T, config string) *clinic {
 	c := &clinic{T: t, program: newProgram(t)}
 	c.write(t, config)
 	c.guard = c.program.start(t)
-	snippet := replace(t, dovecotSnippet(t, c.program.dovecot), "nonce = "+nonce, "nonce = 00112233445566778899aabbccddeeff")
+	snippet := lab.DovecotSnippet(t, c.program.dovecot, "00112233445566778899aabbccddeeff")
 	c.dovecot = lab.StartDovecot(t, lab.DovecotOptions{Users: map[string]string{alice: right}, Extra: snippet})
 	c.postfix = lab.StartPostfix(t, lab.PostfixOptions{
 		SASLPath:           c.dovecot.SASLPath,
-		ClientRestrictions: postfixService(t, c.program.postfix, "submission"),
-		MXRestrictions:     postfixService(t, c.program.postfix, "mx"),
+		ClientRestrictions: lab.PostfixService(t, c.program.postfix, "submission"),
+		MXRestrictions:     lab.PostfixService(t, c.program.postfix, "mx"),
 	})
 	c.args = []string{"doctor", "--config", c.config,
 		"--postfix-config", filepath.Join(c.postfix.Dir, "etc"), "--dovecot-config", filepath.Join(c.dovecot.Dir, "dovecot.conf")}

@@ -28,7 +28,7 @@ func logSite(t *testing.T, services string) *site {
 	s.dovecot = lab.StartDovecot(t, lab.DovecotOptions{Users: map[string]string{alice: right, bob: right, carol: right}})
 	s.postfix = lab.StartPostfix(t, lab.PostfixOptions{
 		SASLPath:           s.dovecot.SASLPath,
-		ClientRestrictions: postfixService(t, s.postfixAddr, "submission"),
+		ClientRestrictions: lab.PostfixService(t, s.postfixAddr, "submission"),
 		HardErrorLimit:     100,
 		Main:               "smtpd_soft_error_limit = 100",
 	})

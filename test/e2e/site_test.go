@@ -7,8 +7,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"flag"
 	"fmt"
 	"io"
@@ -20,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/saslguard/saslguard/configs"
 	"github.com/saslguard/saslguard/test/lab"
 )
 
@@ -76,12 +73,12 @@ func newSite(t *testing.T, args ...string) *site {
 	s.startGuard()
 	s.dovecot = lab.StartDovecot(t, lab.DovecotOptions{
 		Users: map[string]string{alice: right, bob: right, carol: right, dave: right},
-		Extra: dovecotSnippet(t, s.dovecotAddr),
+		Extra: lab.DovecotSnippet(t, s.dovecotAddr, nonce),
 	})
 	s.postfix = lab.StartPostfix(t, lab.PostfixOptions{
 		SASLPath:           s.dovecot.SASLPath,
-		ClientRestrictions: postfixService(t, s.postfixAddr, "submission"),
-		MXRestrictions:     postfixService(t, s.postfixAddr, "mx"),
+		ClientRestrictions: lab.PostfixService(t, s.postfixAddr, "submission"),
+		MXRestrictions:     lab.PostfixService(t, s.postfixAddr, "mx"),
 		HardErrorLimit:     100,
 		Main:               "smtpd_soft_error_limit = 100",
 	})
@@ -103,45 +100,6 @@ func (s *site) startGuard() {
 	if _, err := s.guard.WaitLine("metrics and health", 20*time.Second); err != nil {
 		s.Fatalf("saslguard does not start: %v\n%s", err, s.guard.Output())
 	}
-}
-
-// dovecotSnippet is the shipped snippet with the address and the nonce filled
-// in, as an administrator does it.
-func dovecotSnippet(t *testing.T, addr string) string {
-	t.Helper()
-	text := snippet(t, "dovecot/2.3/90-saslguard.conf")
-	text = replace(t, text, "http://127.0.0.1:4001/", "http://"+addr+"/")
-	return replace(t, text, "auth_policy_hash_nonce = change-me", "auth_policy_hash_nonce = "+nonce)
-}
-
-// postfixService is the check_policy_service of the shipped master.cf.
-func postfixService(t *testing.T, addr, context string) string {
-	t.Helper()
-	for line := range strings.Lines(snippet(t, "postfix/master.cf")) {
-		i := strings.Index(line, "check_policy_service {")
-		if j := strings.Index(line, "}"); !strings.HasPrefix(line, "#") && i >= 0 && j > i && strings.Contains(line, "policy_context="+context+" ") {
-			return replace(t, line[i:j+1], "inet:127.0.0.1:10035", "inet:"+addr)
-		}
-	}
-	t.Fatalf("the shipped master.cf has no service with policy_context=%s", context)
-	return ""
-}
-
-func snippet(t *testing.T, name string) string {
-	t.Helper()
-	text, err := configs.Snippet(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-func replace(t *testing.T, text, old, new string) string {
-	t.Helper()
-	if !strings.Contains(text, old) {
-		t.Fatalf("the snippet no longer has %q", old)
-	}
-	return strings.Replace(text, old, new, 1)
 }
 
 // login logs in and fails the test if the server does not answer.
@@ -192,25 +150,8 @@ func (s *site) guess(by lab.Login, client, user string, n int) int {
 	return s.dovecot.Verified(s.T, user) - before
 }
 
-// wrong returns n wrong passwords with different hashes. Dovecot's have 12 bits,
-// and one guess in 4096 that has the hash of another goes uncounted, by design:
-// here it would fail a test now and then.
-func wrong(user, salt string, n int) []string {
-	hash := func(password string) uint16 {
-		sum := sha256.Sum256([]byte(nonce + user + "\x00" + password))
-		return binary.BigEndian.Uint16(sum[:2]) >> 4
-	}
-	used := map[uint16]bool{hash(right): true}
-	var passwords []string
-	for i := 0; len(passwords) < n; i++ {
-		p := fmt.Sprintf("guess %d from %s", i, salt)
-		if h := hash(p); !used[h] {
-			used[h] = true
-			passwords = append(passwords, p)
-		}
-	}
-	return passwords
-}
+// wrong returns n wrong passwords with different hashes.
+func wrong(user, salt string, n int) []string { return lab.WrongPasswords(nonce, user, right, salt, n) }
 
 // waitFor waits until saslguard has logged a line.
 func (s *site) waitFor(text string) {

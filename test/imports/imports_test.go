@@ -36,7 +36,7 @@ var order = [][]string{
 	{"daemon", "doctor"},
 	{"cmd/saslguard"},
 	{"test/lab"},
-	{"test/e2e", "test/imports"},
+	{"test/e2e", "test/adversary", "test/imports"},
 }
 
 type goPackage struct {

@@ -1,0 +1,75 @@
+package adversary
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/saslguard/saslguard/test/lab"
+)
+
+// guess is one password that an attacker tries.
+type guess struct {
+	by                     lab.Login
+	client, user, password string
+}
+
+// attack tries guesses, so many at the same time, each on a connection of its own.
+// It fails the test where one is accepted. A server that hangs up has answered too.
+func (s *site) attack(atOnce int, guesses []guess) {
+	s.Helper()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(atOnce, len(guesses)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(guesses) {
+					return
+				}
+				g := guesses[i]
+				if r, err := g.by(netip.MustParseAddr(g.client), g.user, g.password); err == nil && r.Accepted {
+					s.Errorf("%s from %s: the guess %q was accepted", g.user, g.client, g.password)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// exactly adds a row, and fails the test if not just as many guesses were verified as
+// the rules allow.
+func (s *site) exactly(r row, allowed int) {
+	s.Helper()
+	r.Half, r.Allowed = attackers, number(allowed)
+	add(s.T, r)
+	if r.Verified != allowed {
+		s.Errorf("%s: %d of %d guesses were verified, the rules allow %d", r.Scenario, r.Verified, r.Guesses, allowed)
+	}
+}
+
+// bannedAfter is how long after a time the first host banned a client or its network:
+// 0, if none did.
+func (s *site) bannedAfter(began time.Time, client string) time.Duration {
+	s.Helper()
+	var first time.Duration
+	for _, h := range s.hosts {
+		for line := range strings.Lines(h.guard.Output()) {
+			var said struct {
+				At     time.Time    `json:"time"`
+				Text   string       `json:"msg"`
+				Prefix netip.Prefix `json:"prefix"`
+			}
+			if err := json.Unmarshal([]byte(line), &said); err != nil || !strings.HasPrefix(said.Text, "banned") || !said.Prefix.Contains(netip.MustParseAddr(client)) {
+				continue
+			}
+			if after := said.At.Sub(began); first == 0 || after < first {
+				first = after
+			}
+		}
+	}
+	return first
+}
