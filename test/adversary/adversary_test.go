@@ -5,9 +5,9 @@
 // itself) and what became of the logins of owners.
 //
 // A scenario starts a [site], attacks it, and adds a [row] to the table that is
-// printed at the end. The short form, in which scenarios are small and delays a
-// second at most, is what the test command runs. The long one has Dovecot's and
-// saslguard's own delays:
+// printed at the end. The short form, in which scenarios are small and nobody is
+// delayed, is what the test command runs. The long one has Dovecot's and saslguard's
+// own delays, and more guesses:
 //
 //	go test ./test/adversary -v -adversary.long -timeout 30m
 package adversary

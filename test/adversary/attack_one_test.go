@@ -15,7 +15,7 @@ func TestManyGuessesOnOneConnection(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, plan{})
 	h := s.hosts[0]
-	guesses := 40
+	guesses := 24
 	if *long {
 		guesses = 60
 	}
@@ -30,7 +30,7 @@ func TestManyGuessesOnOneConnection(t *testing.T) {
 	} {
 		t.Run(by.protocol, func(t *testing.T) {
 			t.Parallel()
-			s := &site{T: t, hosts: s.hosts}
+			s := s.in(t)
 			client := fmt.Sprintf("203.0.113.%d", 1+i)
 			began := time.Now()
 			header := lab.ProxyV1(netip.AddrPortFrom(netip.MustParseAddr(client), 50000), by.server)

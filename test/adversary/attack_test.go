@@ -73,3 +73,8 @@ func (s *site) bannedAfter(began time.Time, client string) time.Duration {
 	}
 	return first
 }
+
+// refused tells whether a login was refused by policy, and not for its password.
+func refused(r lab.Result) bool {
+	return r.Stage == lab.StageGreeting || strings.Contains(r.Text, "Too many failed logins")
+}

@@ -3,8 +3,10 @@ package adversary
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,6 +29,9 @@ type plan struct {
 	args  []string // more of saslguard serve, of every host
 	// unguarded leaves saslguard out: Postfix and Dovecot ask nobody.
 	unguarded bool
+	// activated has the policy sockets kept open while saslguard is away, as
+	// systemd does it.
+	activated bool
 	// postfix and dovecot are lines added to main.cf and to dovecot.conf.
 	postfix, dovecot string
 }
@@ -44,12 +49,16 @@ type host struct {
 	name                                                 string
 	bin, state, postfixAddr, dovecotAddr, admin, control string
 	args                                                 []string
+	sockets                                              []lab.Socket // kept open for saslguard
 
 	guard            *lab.Process
 	dovecot          *lab.Dovecot
 	postfix          *lab.Postfix
 	imap, pop3, smtp lab.Login
 }
+
+// in is the site as a test within the test sees it.
+func (s *site) in(t *testing.T) *site { return &site{T: t, hosts: s.hosts, redis: s.redis} }
 
 // user is the login of the i-th user of a site.
 func user(i int) string { return fmt.Sprintf("user%d@lab.test", i) }
@@ -63,8 +72,8 @@ func users(n int) []string {
 	return all
 }
 
-// newSite starts a site that enforces. In the long form delays are the shipped ones,
-// else a second at most.
+// newSite starts a site that enforces. In the long form delays are the shipped ones; in
+// the short one there are none but Dovecot's half a second.
 func newSite(t *testing.T, p plan) *site {
 	t.Helper()
 	lab.Require(t, lab.NeedPostfix, lab.NeedDovecot, lab.NeedRedis)
@@ -80,7 +89,7 @@ func newSite(t *testing.T, p plan) *site {
 	}
 	for _, h := range s.hosts {
 		if s.redis != nil && !p.unguarded {
-			h.waitForRedis()
+			h.waitForRedis(true)
 		}
 	}
 	return s
@@ -94,10 +103,15 @@ func (s *site) newHost(name string, p plan) *host {
 		postfixAddr: addr(), dovecotAddr: addr(), admin: addr(), control: filepath.Join(lab.Dir(s), "control.sock"),
 	}
 	if !*long {
-		h.args = append([]string{"--set", "rules.tarpit.max=1s", "--set", "rules.tarpit.max_smtp=1s"}, h.args...)
+		h.args = append([]string{"--set", "rules.tarpit.held_dovecot=0", "--set", "rules.tarpit.held_postfix=0"}, h.args...)
 	}
 	if s.redis != nil {
 		h.args = append(h.args, "--set", "redis.addresses="+s.redis.Addr, "--set", "redis.hash_key="+hashKey)
+	}
+	if s.redis != nil && !*long {
+		// Everything runs at once, on a machine with perhaps two cores: what shall be
+		// seen is the rules, and not how late Redis is then.
+		h.args = append(h.args, "--set", "redis.timeouts.call=900ms", "--set", "redis.timeouts.io=900ms", "--set", "redis.timeouts.pool=900ms")
 	}
 	passwords := map[string]string{}
 	for _, u := range p.users {
@@ -108,6 +122,9 @@ func (s *site) newHost(name string, p plan) *host {
 		d.FailureDelay = 2 * time.Second // Dovecot's own
 	}
 	m := lab.PostfixOptions{HardErrorLimit: 100, Main: "smtpd_soft_error_limit = 100\n" + p.postfix}
+	if p.activated {
+		h.sockets = []lab.Socket{{Name: "postfix", File: h.listen(h.postfixAddr)}, {Name: "dovecot", File: h.listen(h.dovecotAddr)}}
+	}
 	if !p.unguarded {
 		h.startGuard()
 		d.Extra = lab.DovecotSnippet(s, h.dovecotAddr, nonce) + p.dovecot
@@ -125,19 +142,39 @@ func (s *site) newHost(name string, p plan) *host {
 // startGuard runs saslguard and waits until it serves.
 func (h *host) startGuard() {
 	h.Helper()
-	h.guard = lab.StartProcess(h, h.bin, append([]string{
+	args := append([]string{
 		"serve", "--enforce", "--state", h.state, "--postfix", h.postfixAddr, "--dovecot", h.dovecotAddr,
 		"--set", "host=" + h.name, "--set", "admin.listen=" + h.admin, "--set", "admin.control.socket=" + h.control,
-	}, h.args...), nil)
+	}, h.args...)
+	h.guard = lab.StartActivated(h, h.bin, args, nil, h.sockets...)
 	if _, err := h.guard.WaitLine("metrics and health", 20*time.Second); err != nil {
 		h.Fatalf("saslguard does not start: %v", err)
 	}
 }
 
-// waitForRedis waits until the host shares what it knows.
-func (h *host) waitForRedis() {
+// listen opens a socket that stays open until the test ends.
+func (h *host) listen(addr string) *os.File {
 	h.Helper()
-	h.eventually(15*time.Second, "that it shares what it knows", func() bool { return strings.Contains(h.get("/healthz"), `"Redis answers`) })
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { f.Close() })
+	return f
+}
+
+// waitForRedis waits until the host shares what it knows, or has stopped to.
+func (h *host) waitForRedis(up bool) {
+	h.Helper()
+	h.eventually(15*time.Second, "the health of Redis", func() bool {
+		health := h.get("/healthz")
+		return health != "" && strings.Contains(health, `"Redis answers`) == up
+	})
 }
 
 // get is what the host's port for metrics and health answers; "" if it does not.

@@ -135,7 +135,7 @@ func render(rows []row) string {
 	w.AppendHeader(table.Row{"", "Scenario", "Guard", "Guesses", "Verified", "Allowed", "Banned after", "Owners' logins", "Refused", "Added p50", "p99", "Note"})
 	for _, r := range rows {
 		w.AppendRow(table.Row{
-			r.Half, r.Scenario, r.Guard, number(r.Guesses), verified(r), r.Allowed, span(r.Banned), number(r.Logins), refused(r), span(r.P50), span(r.P99), r.Note,
+			r.Half, r.Scenario, r.Guard, number(r.Guesses), known(r), r.Allowed, span(r.Banned), number(r.Logins), lost(r), span(r.P50), span(r.P99), r.Note,
 		})
 	}
 	return w.RenderMarkdown()
@@ -148,15 +148,15 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// verified and refused are figures also where they are 0.
-func verified(r row) string {
+// known and lost are figures also where they are 0.
+func known(r row) string {
 	if r.Guesses == 0 {
 		return ""
 	}
 	return strconv.Itoa(r.Verified)
 }
 
-func refused(r row) string {
+func lost(r row) string {
 	if r.Logins == 0 {
 		return ""
 	}

@@ -33,6 +33,36 @@ type Process struct {
 func StartProcess(t testing.TB, bin string, args, env []string) *Process {
 	t.Helper()
 	p, err := startProcess(bin, args, env)
+	return owned(t, p, err)
+}
+
+// Socket is a listening socket that a process is given, as systemd does it
+// (sd_listen_fds(3)): it stays open while the process is gone.
+type Socket struct {
+	Name string // its FileDescriptorName
+	File *os.File
+}
+
+// StartActivated is StartProcess with sockets.
+func StartActivated(t testing.TB, bin string, args, env []string, sockets ...Socket) *Process {
+	t.Helper()
+	var names []string
+	var files []*os.File
+	for _, s := range sockets {
+		names, files = append(names, s.Name), append(files, s.File)
+	}
+	env = append(env, fmt.Sprintf("LISTEN_FDS=%d", len(files)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
+	// The shell knows its own process id, and stays the same process.
+	p, err := startProcess("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, bin}, args...), env, files...)
+	if err == nil {
+		p.name = filepath.Base(bin)
+	}
+	return owned(t, p, err)
+}
+
+// owned has a process that was started end with the test.
+func owned(t testing.TB, p *Process, err error) *Process {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +75,7 @@ func StartProcess(t testing.TB, bin string, args, env []string) *Process {
 	return p
 }
 
-func startProcess(bin string, args, env []string) (*Process, error) {
+func startProcess(bin string, args, env []string, files ...*os.File) (*Process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -61,7 +91,7 @@ func startProcess(bin string, args, env []string) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close(), w.Close())
 	}
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env, p.cmd.ExtraFiles = append(os.Environ(), env...), files
 	// Pipes of our own: exec's would make Wait last as long as the last child
 	// that inherited them.
 	p.cmd.Stdout, p.cmd.Stderr = w, errW

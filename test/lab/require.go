@@ -21,6 +21,7 @@ const (
 	NeedRedis      Need = "Redis"
 	NeedNamespaces Need = "network namespaces"
 	NeedFail2ban   Need = "fail2ban"
+	NeedGuessers   Need = "programs that guess passwords"
 )
 
 // Where Debian 12 puts what the lab runs. Daemons are started by their
@@ -41,7 +42,7 @@ const (
 func Require(t testing.TB, needs ...Need) {
 	t.Helper()
 	if len(needs) == 0 {
-		needs = []Need{NeedPostfix, NeedDovecot, NeedRedis, NeedNamespaces, NeedFail2ban}
+		needs = []Need{NeedPostfix, NeedDovecot, NeedRedis, NeedNamespaces, NeedFail2ban, NeedGuessers}
 	}
 	if complaint := missing(needs, exists); complaint != "" {
 		t.Fatal(complaint)
@@ -68,6 +69,8 @@ func missing(needs []Need, exists func(path string) bool) string {
 		{NeedDovecot, "/usr/lib/dovecot/pop3", "dovecot-pop3d", "Dovecot's POP3 server"},
 		{NeedRedis, redisPath, "redis-server", "Redis"},
 		{NeedFail2ban, fail2banPath, "fail2ban", "fail2ban"},
+		{NeedGuessers, "/usr/bin/hydra", "hydra", "hydra"},
+		{NeedGuessers, "/usr/bin/ncrack", "ncrack", "ncrack"},
 		{NeedNamespaces, ipPath, "iproute2", "network namespaces"},
 		{NeedNamespaces, nftPath, "nftables", "network namespaces"},
 		{NeedNamespaces, nsenterPath, "util-linux", "network namespaces"},

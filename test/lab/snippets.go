@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 
@@ -55,14 +56,24 @@ func replace(t testing.TB, text, old, new string) string {
 // 4096 that has the hash of another goes uncounted, by design: it would fail a test
 // now and then.
 func WrongPasswords(nonce, user, right, salt string, n int) []string {
+	return DifferentHashes(nonce, user, right, n, func(yield func(string) bool) {
+		for i := 0; yield(fmt.Sprintf("guess %d from %s", i, salt)); i++ {
+		}
+	})
+}
+
+// DifferentHashes is WrongPasswords out of a list, and as many as that has.
+func DifferentHashes(nonce, user, right string, n int, list iter.Seq[string]) []string {
 	hash := func(password string) uint16 {
 		sum := sha256.Sum256([]byte(nonce + user + "\x00" + password))
 		return binary.BigEndian.Uint16(sum[:2]) >> 4
 	}
 	used := map[uint16]bool{hash(right): true}
 	var passwords []string
-	for i := 0; len(passwords) < n; i++ {
-		p := fmt.Sprintf("guess %d from %s", i, salt)
+	for p := range list {
+		if len(passwords) >= n {
+			break
+		}
 		if h := hash(p); !used[h] {
 			used[h] = true
 			passwords = append(passwords, p)

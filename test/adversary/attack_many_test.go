@@ -1,0 +1,66 @@
+package adversary
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// worldwide is the i-th address of a botnet: no two of one /24.
+func worldwide(i int) string { return fmt.Sprintf("45.%d.%d.7", i/256, i%256) }
+
+func ofOne24(i int) string { return fmt.Sprintf("192.0.2.%d", 1+i%254) }
+func ofOne48(i int) string { return fmt.Sprintf("2001:db8:7:%x::1", i) }
+func ofOne64(i int) string { return fmt.Sprintf("2001:db8:8:1::%x", i+1) }
+
+// manyAddresses makes one guess from each of many addresses at one account. What is
+// left of the budget by those that were refused for others in flight, further
+// addresses guess one after the other.
+func manyAddresses(s *site, whose, account string, allowed int, address func(i int) string) {
+	n, after := 60, 24
+	if *long {
+		n = 2000
+	}
+	if *long && address(0) == address(254) {
+		n = 254 - after
+	}
+	logins, began := s.logins(), time.Now()
+	var all []guess
+	for i, password := range wrong(account, whose, n+after) {
+		all = append(all, guess{logins[i%len(logins)], address(i), account, password})
+	}
+	s.attack(24, all[:n])
+	s.attack(2, all[n:])
+	s.exactly(row{
+		Scenario: fmt.Sprintf("a guess from each of %d %s, one account", len(all), whose), Guesses: len(all),
+		Verified: s.verified(ofUser(account)), Banned: s.bannedAfter(began, all[0].client),
+	}, allowed)
+}
+
+// accountForEachAddress has every address of a /24 guess at an account of its own: the
+// network's score delays them, and refuses nobody unless it is told to.
+func accountForEachAddress(s *site) {
+	const each = 14
+	clients := 4
+	if *long {
+		clients = 32
+	}
+	logins, began := s.logins(), time.Now()
+	var all []guess
+	for k := range each {
+		for i := range clients {
+			client, account := fmt.Sprintf("198.51.100.%d", 1+i), user(20+i)
+			all = append(all, guess{logins[(k+i)%len(logins)], client, account, wrong(account, client, each)[k]})
+		}
+	}
+	s.attack(clients, all)
+	network := netip.MustParsePrefix("198.51.100.0/24")
+	s.exactly(row{
+		Scenario: fmt.Sprintf("%d addresses of one /24, an account each", clients), Guesses: len(all),
+		Verified: s.verified(func(_, client string) bool {
+			a, err := netip.ParseAddr(client)
+			return err == nil && network.Contains(a)
+		}),
+		Banned: s.bannedAfter(began, all[0].client), Note: "10 for each address; rules.network.refuse is off",
+	}, 10*clients)
+}
