@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -29,8 +30,11 @@ type auditor struct {
 	shared eventlog.Shared // nil: this host's own only
 	log    *zap.Logger
 
-	mu     sync.Mutex
-	latest []api.Audited
+	mu      sync.Mutex
+	latest  []api.Audited
+	unsaved int // how many of the latest the archive has not taken
+
+	restored chan struct{} // closed when what it kept is in latest; nil without one
 }
 
 // audit takes note of a change, or of one that did not come about.
@@ -62,9 +66,8 @@ func (u *auditor) note(a *api.Audited, who *caller) {
 		zap.Strings("targets", a.Targets), zap.Int("count", a.Count), zap.String("reason", a.Reason), zap.String("result", a.Result))
 	u.mu.Lock()
 	u.latest = append(u.latest, *a)
-	if n := len(u.latest) - auditSize; n > 0 {
-		u.latest = append(u.latest[:0:0], u.latest[n:]...)
-	}
+	u.bound()
+	u.unsaved = min(u.unsaved+1, len(u.latest))
 	u.mu.Unlock()
 	if u.shared == nil {
 		return
@@ -101,14 +104,29 @@ func (c *Control) audited(ctx context.Context, _ *caller, q *api.AuditQuery) (*a
 			}
 			return out, nil
 		}
-		out.Note = "only the changes made on this host since it started: Redis does not answer"
-	} else {
-		out.Note = "the changes since saslguard started; the log has those before"
+		out.Note = "only the changes made on this host: Redis does not answer"
+	}
+	if u.restored == nil {
+		out.Note = join(out.Note, "only the changes since saslguard started; its log has those before")
+	} else if err := u.wait(ctx); err != nil {
+		return nil, err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	out.Changes = append(out.Changes, u.latest[max(0, len(u.latest)-limit):]...)
 	return out, nil
+}
+
+// wait waits until the changes of before the start are known.
+func (u *auditor) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, auditTime)
+	defer cancel()
+	select {
+	case <-u.restored:
+		return nil
+	case <-ctx.Done():
+		return unavailable(errors.New("the changes of before the start are still being read; ask again"))
+	}
 }
 
 // printable holds what another host wrote to printable lines.

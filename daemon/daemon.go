@@ -27,6 +27,7 @@ import (
 	"github.com/saslguard/saslguard/dovecotpolicy"
 	"github.com/saslguard/saslguard/enrich"
 	"github.com/saslguard/saslguard/eventlog"
+	"github.com/saslguard/saslguard/eventlog/archive"
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/listen"
 	"github.com/saslguard/saslguard/maillog/follow"
@@ -39,8 +40,11 @@ import (
 	"github.com/saslguard/saslguard/store/redis"
 )
 
-// stateFile is the store's file in the state directory.
-const stateFile = "saslguard.db"
+// The files in the state directory: the store's, and that of events and changes.
+const (
+	stateFile  = "saslguard.db"
+	eventsFile = "events.db"
+)
 
 // Options are what a daemon needs beside its configuration.
 type Options struct {
@@ -68,8 +72,9 @@ type Daemon struct {
 	logs    *follow.Follower
 	admin   *admin.Server
 	control *admin.Control
-	events  *eventlog.Log // nil: none are kept
-	agent   agentBoard    // the firewall agent of this host
+	events  *eventlog.Log    // nil: none are kept
+	archive *archive.Archive // nil without a state directory
+	agent   agentBoard       // the firewall agent of this host
 	metrics *prometheus.Registry
 
 	firewall *hostFirewall // nil: serve runs none
@@ -112,6 +117,9 @@ func New(c *configs.Config, o Options) (d *Daemon, err error) {
 		return d, err
 	}
 	if err = d.makeFaces(); err != nil {
+		return d, err
+	}
+	if err = d.makeArchive(); err != nil {
 		return d, err
 	}
 	if err = d.makeFollower(); err != nil {
@@ -263,6 +271,16 @@ func (d *Daemon) makeFaces() (err error) {
 	return err
 }
 
+// makeArchive makes what keeps events and changes over restarts.
+func (d *Daemon) makeArchive() (err error) {
+	if d.state == "" {
+		return nil
+	}
+	d.archive, err = archive.New(filepath.Join(filepath.Dir(d.state), eventsFile),
+		archive.Options{Logger: d.log.Named("events"), Registerer: d.metrics}, d.events.Stream(), d.control.AuditStream())
+	return err
+}
+
 // makeFollower makes what reads mail logs; without any it has nothing to do.
 func (d *Daemon) makeFollower() (err error) {
 	dir := ""
@@ -354,6 +372,9 @@ func (d *Daemon) health() admin.Health {
 	h.Parts = []admin.Part{bans, part("store", d.local.Health)}
 	if d.shared != nil {
 		h.Parts = append(h.Parts, part("redis", d.shared.Health))
+	}
+	if d.archive != nil {
+		h.Parts = append(h.Parts, part("events", d.archive.Health))
 	}
 	if d.logs.Enabled() {
 		h.Parts = append(h.Parts, part("maillog", d.logs.Health))

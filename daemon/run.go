@@ -39,6 +39,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer beating.Wait() // they end with guardCtx; Redis and receivers may take their timeouts
 	defer stopGuard()
 	go func() { guardDone <- d.guard.Run(guardCtx) }()
+	stopArchive := func(context.Context) error { return nil }
+	if d.archive != nil {
+		stopArchive = start(d.archive.Run)
+	}
 
 	select {
 	case <-d.guard.Synced():
@@ -73,11 +77,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 	watchdog()
 	d.notify(systemd.SdNotifyStopping)
 	stopFirewall() // before the store that it follows
-	return errors.Join(err, d.stop(parts, stopLogs, stopGuard, guardDone))
+	return errors.Join(err, d.stop(parts, stopLogs, stopGuard, stopArchive, guardDone))
 }
 
 // stop ends the parts in reverse order of their start.
-func (d *Daemon) stop(parts *errgroup.Group, stopLogs func(context.Context) error, stopGuard func(), guardDone <-chan error) error {
+func (d *Daemon) stop(parts *errgroup.Group, stopLogs func(context.Context) error, stopGuard func(),
+	stopArchive func(context.Context) error, guardDone <-chan error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.StopTimeout)
 	defer cancel()
 	var faces errgroup.Group
@@ -96,7 +101,11 @@ func (d *Daemon) stop(parts *errgroup.Group, stopLogs func(context.Context) erro
 	case <-ctx.Done():
 		err = errors.Join(err, errors.New("reports were not all counted in time"))
 	}
-	err = errors.Join(err, d.control.Shutdown(ctx), d.admin.Shutdown(ctx), d.store.Close(ctx))
+	err = errors.Join(err, d.control.Shutdown(ctx), d.admin.Shutdown(ctx))
+	if late := stopArchive(ctx); late != nil { // after all who make events
+		d.log.Warn("the latest events and changes are not kept over the restart", zap.Error(late))
+	}
+	err = errors.Join(err, d.store.Close(ctx))
 	d.sockets.close()
 	if died := parts.Wait(); died != nil && !errors.Is(died, context.DeadlineExceeded) {
 		err = errors.Join(err, died)

@@ -3,10 +3,10 @@
 // administrator reads when he asks why (explain, watch, report), and decides
 // nothing.
 //
-// Every host keeps its own latest events in a ring; where hosts share a Redis,
-// each also writes them to a capped stream there, and whoever asks reads that.
-// Nobody who logs in waits for any of it: Observe takes a lock for a moment, and
-// a bounded queue is written by one goroutine.
+// Every host keeps its own latest events in a ring, and package archive keeps that
+// over restarts; where hosts share a Redis, each also writes them to a capped stream
+// there, and whoever asks reads that. Nobody who logs in waits for any of it: Observe
+// takes a lock for a moment, and what is new is written by goroutines that take it.
 //
 // On failure: while Redis is away only this host's own events are read, and it is
 // said so; those that its queue cannot hold are not shared, and counted. A client

@@ -34,6 +34,7 @@ type Log struct {
 	ring      []Event   // grows to config.Max, then goes round
 	next      int       // where the next one goes, once it is full
 	began     time.Time // from when on all that happened is in the ring
+	unsaved   int       // how many of the latest in the ring the archive has not taken
 	repeats   repeats
 	followers map[*follower]struct{}
 
@@ -41,6 +42,8 @@ type Log struct {
 	dropped prometheus.Counter
 	reading chan struct{} // holds a token for each who reads
 	silent  atomic.Bool   // that sharing fails has been said
+
+	restored chan struct{} // closed when what was kept before the start is in the ring
 }
 
 const (
@@ -64,6 +67,8 @@ func New(cfg Config, o Options) (*Log, error) {
 		l.now = time.Now
 	}
 	l.began = l.now().UTC()
+	l.restored = make(chan struct{})
+	close(l.restored) // until an archive is asked
 	if o.Registerer != nil {
 		if err := o.Registerer.Register(l.dropped); err != nil {
 			return nil, fmt.Errorf("events: %w", err)
@@ -97,6 +102,13 @@ func (l *Log) Add(e Event) {
 
 // turn keeps what repeats in the last while have come to. Whoever calls holds mu.
 func (l *Log) turn() {
+	if l.repeats.due(l.now()) {
+		l.turnNow()
+	}
+}
+
+// turnNow does so although the while may not be over.
+func (l *Log) turnNow() {
 	for _, rest := range l.repeats.turn(l.now()) {
 		l.keep(rest)
 	}
@@ -113,6 +125,7 @@ func (l *Log) keep(e Event) {
 		l.ring[l.next] = e
 		l.next = (l.next + 1) % len(l.ring)
 	}
+	l.unsaved = min(l.unsaved+1, len(l.ring))
 	if l.shared != nil {
 		select {
 		case l.queue <- e:
@@ -148,6 +161,9 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-tick.C:
 			l.expire()
 		case <-ctx.Done():
+			l.mu.Lock()
+			l.turnNow()
+			l.mu.Unlock()
 			l.leave(batch)
 			return nil
 		}
@@ -183,6 +199,7 @@ func (l *Log) expire() {
 	}
 	if n > 0 {
 		l.ring, l.next = append(make([]Event, 0, len(all)-n), all[n:]...), 0
+		l.unsaved = min(l.unsaved, len(l.ring))
 	}
 }
 

@@ -43,24 +43,30 @@ func (l *Log) Read(ctx context.Context, f Filter, limit int) Page {
 		return Page{Note: "too many read the events at once; ask again"}
 	}
 	if l.shared == nil {
-		return l.own(f, limit)
+		return l.own(limited, f, limit)
 	}
 	p, err := l.all(limited, f, limit)
 	if err != nil {
-		p = l.own(f, limit)
+		p = l.own(limited, f, limit)
 		p.Note = "only the events of this host: those of the others cannot be read now"
 	}
 	return p
 }
 
 // own reads this host's events.
-func (l *Log) own(f Filter, limit int) Page {
+func (l *Log) own(ctx context.Context, f Filter, limit int) Page {
+	note := ""
+	select {
+	case <-l.restored:
+	case <-ctx.Done():
+		note = "what happened before saslguard started is still being read; ask again"
+	}
 	l.mu.Lock()
 	l.turn()
 	all, began := l.ordered(), l.began
 	l.mu.Unlock()
 	oldest := l.now().Add(-l.config.Keep).UTC()
-	p := Page{Since: began}
+	p := Page{Since: began, Note: note}
 	if began.Before(oldest) {
 		p.Since = oldest
 	}

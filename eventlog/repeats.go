@@ -68,11 +68,14 @@ func (r *repeats) take(e *Event) bool {
 	return false
 }
 
-// turn returns what stands for the rest, when a while is over.
+// due tells whether a while is over.
+func (r *repeats) due(now time.Time) bool {
+	age := now.Sub(r.since)
+	return age < 0 || age >= repeatTime
+}
+
+// turn begins a new while, and returns what stands for the rest of the last.
 func (r *repeats) turn(now time.Time) []Event {
-	if age := now.Sub(r.since); age >= 0 && age < repeatTime {
-		return nil
-	}
 	var rests []Event
 	for _, one := range r.now {
 		if one.rest != nil {

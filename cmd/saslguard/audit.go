@@ -16,8 +16,8 @@ func newAudit() *cobra.Command {
 		Use:   "audit",
 		Short: "List who changed what, and why",
 		Long: `Lists the latest changes that operators have made: bans, unbans, the allowlist,
-forgotten accounts, and those that were refused. With Redis they are those of all
-hosts; without, those since saslguard started. The log has them all, under "audit".`,
+forgotten accounts, and those that were refused: 1000 at most, of 400 days, over
+restarts. With Redis they are those of all hosts. The log has them all, under "audit".`,
 		Example: `  saslguard audit
   saslguard audit --limit 1000 -o json`,
 		Args: noArgs,

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 // draft is a batch of changes to the ledger that is decided and not written yet.
@@ -155,7 +156,7 @@ func putOrDelete(b *bbolt.Bucket, key []byte, put bool, value func() []byte) err
 	if !put {
 		return b.Delete(key)
 	}
-	return b.Put(key, seal(key, value()))
+	return b.Put(key, boltfile.Seal(key, value()))
 }
 
 // apply makes the draft visible and tells the watchers.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 // bytes is the key's name in the file.
@@ -24,7 +25,7 @@ func appendPrefix(b []byte, p netip.Prefix) []byte {
 // decodeEntryKey reverses entryKey.bytes.
 func decodeEntryKey(b []byte) (k entryKey, err error) {
 	if len(b) < 3 {
-		return k, fmt.Errorf("%w: a name of %d bytes", errRecord, len(b))
+		return k, fmt.Errorf("%w: a name of %d bytes", boltfile.ErrRecord, len(b))
 	}
 	k.kind = store.EntryKind(b[0])
 	switch rest := b[2:]; b[1] {
@@ -34,14 +35,14 @@ func decodeEntryKey(b []byte) (k entryKey, err error) {
 		addr, ok := netip.AddrFromSlice(rest[:len(rest)-1])
 		k.prefix = netip.PrefixFrom(addr, int(rest[len(rest)-1]))
 		if !ok || !k.prefix.IsValid() {
-			return k, fmt.Errorf("%w: no prefix", errRecord)
+			return k, fmt.Errorf("%w: no prefix", boltfile.ErrRecord)
 		}
 	default:
-		return k, fmt.Errorf("%w: a name of kind %d", errRecord, b[1])
+		return k, fmt.Errorf("%w: a name of kind %d", boltfile.ErrRecord, b[1])
 	}
 	e := store.Entry{Kind: k.kind, Prefix: k.prefix, Account: k.account}
 	if err := e.CheckName(); err != nil {
-		return k, fmt.Errorf("%w: %w", errRecord, err)
+		return k, fmt.Errorf("%w: %w", boltfile.ErrRecord, err)
 	}
 	return k, nil
 }
@@ -79,7 +80,7 @@ func decodeEntry(key, value []byte) (*store.Entry, error) {
 		return nil, err
 	}
 	if len(value) < 18 || value[0] != entryVersion || value[1] > entryObserved|entryShared {
-		return nil, fmt.Errorf("%w: an entry of an unknown version", errRecord)
+		return nil, fmt.Errorf("%w: an entry of an unknown version", boltfile.ErrRecord)
 	}
 	e := &store.Entry{
 		Kind: k.kind, Prefix: k.prefix, Account: k.account, Observed: value[1]&entryObserved != 0,
@@ -90,7 +91,7 @@ func decodeEntry(key, value []byte) (*store.Entry, error) {
 	}
 	times, n := binary.Uvarint(value[18:])
 	if n <= 0 || times > 1<<31 {
-		return nil, fmt.Errorf("%w: an entry of %d times", errRecord, times)
+		return nil, fmt.Errorf("%w: an entry of %d times", boltfile.ErrRecord, times)
 	}
 	e.Times = int(times)
 	rest := value[18+n:]
@@ -100,7 +101,7 @@ func decodeEntry(key, value []byte) (*store.Entry, error) {
 		}
 	}
 	if err := e.Check(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errRecord, err)
+		return nil, fmt.Errorf("%w: %w", boltfile.ErrRecord, err)
 	}
 	return e, nil
 }
@@ -108,7 +109,7 @@ func decodeEntry(key, value []byte) (*store.Entry, error) {
 func cutText(b []byte) (text string, rest []byte, err error) {
 	length, n := binary.Uvarint(b)
 	if n <= 0 || length > uint64(len(b)-n) {
-		return "", nil, fmt.Errorf("%w: a torn text", errRecord)
+		return "", nil, fmt.Errorf("%w: a torn text", boltfile.ErrRecord)
 	}
 	b = b[n:]
 	return string(b[:length]), b[length:], nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 // What is decoded from any bytes is in range and encodes to the same again.
@@ -88,7 +89,7 @@ func FuzzFamiliar(f *testing.F) {
 				t.Errorf("history %x %x became another", key, value)
 			}
 		}
-		if v, err := unseal(key, value); err == nil && string(seal(key, append([]byte(nil), v...))) != string(value) {
+		if v, err := boltfile.Unseal(key, value); err == nil && string(boltfile.Seal(key, append([]byte(nil), v...))) != string(value) {
 			t.Errorf("seal of %x", value)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 // history is how often something was banned automatically. What was only
@@ -144,7 +145,7 @@ func decodeHistory(key, value []byte) (k entryKey, h history, err error) {
 	}
 	parts := []*bans{&h.enforced, &h.observed}
 	if n := len(value) / bansBytes; len(value)%bansBytes != 0 || n < 1 || n > len(parts) {
-		return k, h, fmt.Errorf("%w: a history of %d bytes", errRecord, len(value))
+		return k, h, fmt.Errorf("%w: a history of %d bytes", boltfile.ErrRecord, len(value))
 	}
 	for i := range len(value) / bansBytes {
 		part := value[bansBytes*i:]
@@ -153,7 +154,7 @@ func decodeHistory(key, value []byte) (k entryKey, h history, err error) {
 		// Observed bans alone leave zeros where the enforced ones are counted.
 		alone := i == 0 && len(value) > bansBytes && *parts[i] == (bans{})
 		if parts[i].times == 0 && !alone || parts[i].times > 1<<31 {
-			return k, h, fmt.Errorf("%w: a history of %d times", errRecord, parts[i].times)
+			return k, h, fmt.Errorf("%w: a history of %d times", boltfile.ErrRecord, parts[i].times)
 		}
 	}
 	return k, h, nil

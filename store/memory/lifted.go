@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 // A copy of a shared ledger remembers what was lifted, and when: to tell the
@@ -154,11 +155,11 @@ func decodeLift(key, value []byte) (k entryKey, x lift, err error) {
 		return k, x, err
 	}
 	if len(value) != liftBytes || value[8] > 1 {
-		return k, x, fmt.Errorf("%w: a removal of %d bytes", errRecord, len(value))
+		return k, x, fmt.Errorf("%w: a removal of %d bytes", boltfile.ErrRecord, len(value))
 	}
 	x = lift{at: int64(binary.LittleEndian.Uint64(value)), waits: value[8] == 1}
 	if x.at <= 0 || x.at > maxTime {
-		return k, x, fmt.Errorf("%w: a removal at %d", errRecord, x.at)
+		return k, x, fmt.Errorf("%w: a removal at %d", boltfile.ErrRecord, x.at)
 	}
 	return k, x, nil
 }

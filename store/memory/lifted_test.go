@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
 
 func liftPending(t testing.TB, s *Store, e store.Entry) {
@@ -225,7 +226,7 @@ func TestARemovalWithoutATime(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return b.Put(k.bytes(), seal(k.bytes(), nil))
+		return b.Put(k.bytes(), boltfile.Seal(k.bytes(), nil))
 	}); err != nil {
 		t.Fatal(err)
 	}

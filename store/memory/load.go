@@ -67,7 +67,7 @@ func (l *loader) each(tx *bbolt.Tx, name bucket, f func(key, value []byte) error
 	}
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		value, err := unseal(k, v)
+		value, err := boltfile.Unseal(k, v)
 		if err == nil {
 			err = f(k, value)
 		}
@@ -84,7 +84,7 @@ func (l *loader) each(tx *bbolt.Tx, name bucket, f func(key, value []byte) error
 
 func (l *loader) scores(key, value []byte) error {
 	if len(key) != 5 || key[0] >= shards {
-		return fmt.Errorf("%w: scores of no shard", errRecord)
+		return fmt.Errorf("%w: scores of no shard", boltfile.ErrRecord)
 	}
 	p := &l.store.shards[key[0]]
 	p.mu.Lock()

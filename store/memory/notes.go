@@ -193,7 +193,7 @@ func (w *notes) put(batch []note, pairs, passwords *bbolt.Bucket) error {
 		n := &batch[i]
 		if n.until != 0 {
 			key := n.pair.bytes()
-			if err := pairs.Put(key, seal(key, encodePair(n.until))); err != nil {
+			if err := pairs.Put(key, boltfile.Seal(key, encodePair(n.until))); err != nil {
 				return err
 			}
 		}
@@ -207,7 +207,7 @@ func (w *notes) put(batch []note, pairs, passwords *bbolt.Bucket) error {
 	}
 	for account, r := range changed {
 		key := accountKey(account)
-		if err := passwords.Put(key, seal(key, encodeRights(r))); err != nil {
+		if err := passwords.Put(key, boltfile.Seal(key, encodeRights(r))); err != nil {
 			return err
 		}
 	}

@@ -2,40 +2,11 @@ package memory
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"hash/crc32"
 
 	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store/boltfile"
 )
-
-// Every value in the file ends with a CRC-32C over its key and itself: bbolt
-// checks its own pages only, and a flipped bit must not become somebody's ban.
-
-var errRecord = errors.New("a record that cannot be read")
-
-func checksum(key, value []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(key, table), table, value)
-}
-
-// seal appends the checksum to a value.
-func seal(key, value []byte) []byte {
-	return binary.LittleEndian.AppendUint32(value, checksum(key, value))
-}
-
-// unseal checks the checksum and returns the value before it, which shares
-// memory with the argument.
-func unseal(key, sealed []byte) ([]byte, error) {
-	if len(sealed) < 4 {
-		return nil, fmt.Errorf("%w: %d bytes", errRecord, len(sealed))
-	}
-	value, sum := sealed[:len(sealed)-4], binary.LittleEndian.Uint32(sealed[len(sealed)-4:])
-	if checksum(key, value) != sum {
-		return nil, fmt.Errorf("%w: wrong checksum", errRecord)
-	}
-	return value, nil
-}
 
 func accountKey(account uint64) []byte {
 	return binary.BigEndian.AppendUint64(nil, account)
@@ -49,7 +20,7 @@ func encodePair(until uint32) []byte { return binary.LittleEndian.AppendUint32(n
 
 func decodePair(key, value []byte) (k pairKey, until uint32, err error) {
 	if len(key) != 16 || len(value) != 4 {
-		return k, 0, fmt.Errorf("%w: a pair of %d and %d bytes", errRecord, len(key), len(value))
+		return k, 0, fmt.Errorf("%w: a pair of %d and %d bytes", boltfile.ErrRecord, len(key), len(value))
 	}
 	k = pairKey{binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:])}
 	return k, binary.LittleEndian.Uint32(value), nil
@@ -69,13 +40,13 @@ func encodeRights(r rights) []byte {
 func decodeRights(key, value []byte) (account uint64, r rights, err error) {
 	n := len(value) / 8
 	if len(key) != 8 || len(value)%8 != 0 || n == 0 || n > maxRights {
-		return 0, r, fmt.Errorf("%w: passwords of %d and %d bytes", errRecord, len(key), len(value))
+		return 0, r, fmt.Errorf("%w: passwords of %d and %d bytes", boltfile.ErrRecord, len(key), len(value))
 	}
 	for i := range n {
 		r.token[i] = binary.LittleEndian.Uint32(value[8*i:])
 		r.at[i] = binary.LittleEndian.Uint32(value[8*i+4:])
 		if r.at[i] == 0 || i > 0 && r.at[i] > r.at[i-1] {
-			return 0, r, fmt.Errorf("%w: passwords out of order", errRecord)
+			return 0, r, fmt.Errorf("%w: passwords out of order", boltfile.ErrRecord)
 		}
 	}
 	return binary.BigEndian.Uint64(key), r, nil
@@ -106,11 +77,11 @@ func appendSubject(b []byte, key uint64, kind score.Kind, s *score.Subject) []by
 // which each may not keep.
 func decodeSubjects(b []byte, into *score.Subject, each func(key uint64, kind score.Kind)) error {
 	if len(b) == 0 || b[0] != subjectsVersion {
-		return fmt.Errorf("%w: scores of an unknown version", errRecord)
+		return fmt.Errorf("%w: scores of an unknown version", boltfile.ErrRecord)
 	}
 	for b = b[1:]; len(b) > 0; {
 		if len(b) < subjectBytes {
-			return fmt.Errorf("%w: a torn score", errRecord)
+			return fmt.Errorf("%w: a torn score", boltfile.ErrRecord)
 		}
 		kind, n := score.Kind(b[0]), int(b[subjectBytes-1])
 		into.At = int64(binary.LittleEndian.Uint64(b[9:]))
@@ -120,7 +91,7 @@ func decodeSubjects(b []byte, into *score.Subject, each func(key uint64, kind sc
 		ring := b[subjectBytes:]
 		if kind > score.Pair || n > score.RingSize || len(ring) < 4*n || into.At < 0 || into.At > maxTime ||
 			into.Score > score.MaxScore || into.Counted > score.MaxScore {
-			return fmt.Errorf("%w: a score out of range", errRecord)
+			return fmt.Errorf("%w: a score out of range", boltfile.ErrRecord)
 		}
 		into.Ring, into.Places = into.Ring[:0], into.Places[:0]
 		for i := range n {

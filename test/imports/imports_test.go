@@ -24,7 +24,7 @@ var order = [][]string{
 	{"store/storetest"},
 	{"store/memory", "store/redis"},
 	{"store/failover"},
-	{"guard", "listen", "enrich"},
+	{"guard", "listen", "enrich", "eventlog/archive"},
 	{"eventlog"},
 	{"maillog"},
 	{"admin/api"},
