@@ -23,6 +23,7 @@ import (
 
 	"github.com/saslguard/saslguard/admin/api"
 	"github.com/saslguard/saslguard/admin/client"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 const (
@@ -283,3 +284,5 @@ func checkDecoded(t *testing.T, err error) {
 		t.Errorf("%#v", err)
 	}
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,13 +59,16 @@ func (c *Control) explain(ctx context.Context, _ *caller, q *api.ExplainQuery) (
 	if storeErr != nil {
 		out.Known = "the store does not answer, so scores are not known now"
 	}
+	if guard.IsHashed(in.Account) {
+		out.Known = "this is the name of a hashed login: it finds its events; scores and bans are found by the login itself"
+	}
 	for i := range in.Entries {
 		out.Entries = append(out.Entries, api.FromEntry(&in.Entries[i]))
 	}
 	all := c.options.Events.Read(ctx, filter, maxReport)
-	out.Contributions = contributions(sinceForgotten(all.Events, in.Client), c.options.Guard.Rules(), time.Now())
+	out.Contributions = contributions(sinceForgotten(all.Events, in.Client), c.options.Guard, time.Now())
 	if in.Account != "" {
-		all.Events = about(all.Events, guard.Printable(in.Account))
+		all.Events = about(all.Events, c.options.Guard.Names().All(in.Account))
 	}
 	out.Events = history(all, limit)
 	out.Firewalls = c.holdings(ctx, &in)
@@ -117,10 +121,10 @@ func sinceForgotten(events []eventlog.Event, client netip.Prefix) []eventlog.Eve
 
 // about are the events of an account, and those that concern the client whoever
 // logs in.
-func about(events []eventlog.Event, account string) []eventlog.Event {
+func about(events []eventlog.Event, names []string) []eventlog.Event {
 	var kept []eventlog.Event
 	for i := range events {
-		if e := &events[i]; e.Account == account || e.Account == "" {
+		if e := &events[i]; e.Account == "" || slices.Contains(names, e.Account) {
 			kept = append(kept, *e)
 		}
 	}
@@ -129,8 +133,9 @@ func about(events []eventlog.Event, account string) []eventlog.Event {
 
 // contributions say what each rule has added to clients' scores, and what is
 // left of it.
-func contributions(events []eventlog.Event, r *guard.Rules, now time.Time) []api.Contribution {
-	points := r.Points()
+func contributions(events []eventlog.Event, g *guard.Guard, now time.Time) []api.Contribution {
+	r := g.Rules()
+	points, traps := r.Points(), r.Traps(g.Names())
 	add := map[string]*api.Contribution{}
 	order := []struct{ rule, text string }{
 		{"points.failure", "wrong passwords that were new"},
@@ -161,7 +166,7 @@ func contributions(events []eventlog.Event, r *guard.Rules, now time.Time) []api
 		case e.Outcome == guard.OutcomeName(score.Refused):
 			take("refused", rest)
 			continue
-		case r.Trap(e.Account):
+		case traps[e.Account]:
 			take("trap_accounts", rest)
 			continue
 		}

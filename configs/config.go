@@ -37,6 +37,7 @@ type Config struct {
 	StateDirectory string        `mapstructure:"state_directory"`
 	Host           string        `mapstructure:"host"`
 	StopTimeout    time.Duration `mapstructure:"stop_timeout"` // 1s to 5m
+	Logins         string        `mapstructure:"logins"`       // Clear or Hashed
 	Log            LogConfig     `mapstructure:"log"`
 
 	Rules   guard.Config         `mapstructure:"rules"`
@@ -68,6 +69,15 @@ const (
 	Observe = "observe" // decide, record and count, refuse nothing
 	Enforce = "enforce"
 )
+
+// How logins are written.
+const (
+	Clear  = "clear"  // as they are
+	Hashed = "hashed" // under a key, so that nobody reads them
+)
+
+// HashLogins tells whether logins are hashed where they are written.
+func (c *Config) HashLogins() bool { return c.Logins == Hashed }
 
 // Enforcing tells whether verdicts are enforced.
 func (c *Config) Enforcing() bool { return c.Mode == Enforce }
@@ -106,6 +116,7 @@ func (c *Config) parts() []keyedPart {
 // Load has done it already; Check is for a Config that was changed since.
 func (c *Config) Check(problem func(key, text string)) {
 	oneOf(problem, "mode", c.Mode, Observe, Enforce)
+	oneOf(problem, "logins", c.Logins, Clear, Hashed)
 	oneOf(problem, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(problem, "log.format", c.Log.Format, "auto", "console", "json")
 	if c.StopTimeout < time.Second || c.StopTimeout > 5*time.Minute {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // FuzzLoad holds that no file makes the loading panic, that what is accepted
@@ -55,3 +57,5 @@ func fromText(text []byte) (*Config, error) {
 	l.merge(r)
 	return l.config()
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -67,6 +67,7 @@ type Daemon struct {
 	shared  *failover.Store // nil without Redis
 	redis   *redis.Store    // nil without Redis
 	guard   *guard.Guard
+	names   *guard.Names // how logins are written
 	postfix *policy.Server
 	dovecot *dovecotpolicy.Server
 	logs    *follow.Follower
@@ -104,8 +105,10 @@ func New(c *configs.Config, o Options) (d *Daemon, err error) {
 	if err = d.openStore(); err != nil {
 		return d, err
 	}
+	d.names = guard.NewNames(d.store.Key())
+	d.names.Hash(c.HashLogins())
 	if d.events, err = eventlog.New(c.Events, eventlog.Options{
-		Shared: d.feed("events"), Logger: o.Logger.Named("events"), Registerer: d.metrics,
+		Shared: d.feed("events"), Names: d.names, Logger: o.Logger.Named("events"), Registerer: d.metrics,
 	}); err != nil {
 		return d, err
 	}
@@ -243,18 +246,18 @@ func (d *Daemon) makeGuard() error {
 	}
 	d.guard, err = guard.New(guard.Options{
 		Rules: rules, Scores: d.store, Ledger: d.store, Key: d.store.Key(),
-		Host: d.host(), Own: own, Logger: d.log.Named("guard"), Metric: d.metrics,
+		Host: d.host(), Own: own, Names: d.names, Logger: d.log.Named("guard"), Metric: d.metrics,
 		Observe: d.observe,
 	})
 	return err
 }
 
 func (d *Daemon) makeFaces() (err error) {
-	d.postfix, err = policy.New(d.config.Postfix, d.guard, policy.Options{Logger: d.log.Named("postfix"), Registerer: d.metrics})
+	d.postfix, err = policy.New(d.config.Postfix, d.guard, policy.Options{Logger: d.log.Named("postfix"), Registerer: d.metrics, Names: d.names})
 	if err != nil {
 		return err
 	}
-	d.dovecot, err = dovecotpolicy.New(d.config.Dovecot, d.guard, dovecotpolicy.Options{Logger: d.log.Named("dovecot"), Registerer: d.metrics})
+	d.dovecot, err = dovecotpolicy.New(d.config.Dovecot, d.guard, dovecotpolicy.Options{Logger: d.log.Named("dovecot"), Registerer: d.metrics, Names: d.names})
 	if err != nil {
 		return err
 	}
@@ -288,7 +291,7 @@ func (d *Daemon) makeFollower() (err error) {
 		dir = filepath.Dir(d.state)
 	}
 	d.logs, err = follow.New(d.config.Maillog, follow.Options{
-		Judge: d.guard, Directory: dir, Key: d.store.Key(), Logger: d.log.Named("maillog"), Registerer: d.metrics,
+		Judge: d.guard, Directory: dir, Key: d.store.Key(), Names: d.names, Logger: d.log.Named("maillog"), Registerer: d.metrics,
 		Notice: func(n follow.Notice) { d.notifier.Tell(logNews(n, time.Now())) },
 	})
 	return err

@@ -27,7 +27,7 @@ func (d *Daemon) makeNotifier() (err error) {
 		return err
 	}
 	d.notifier, err = notify.New(d.config.Notify, notify.Options{
-		Host: d.host(), Logger: d.log.Named("notify"), Registerer: d.metrics, Describe: d.enricher.Describe,
+		Host: d.host(), Logger: d.log.Named("notify"), Registerer: d.metrics, Describe: d.enricher.Describe, Names: d.names,
 	})
 	if err == nil {
 		d.observers = append(d.observers, d.notifier.Observe)

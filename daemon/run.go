@@ -230,6 +230,7 @@ func (d *Daemon) Reload(c *configs.Config) (restart []string, err error) {
 	d.level.SetLevel(level)
 	d.enricher.Reload(c.Enrich)
 	d.guard.Reload(rules)
+	d.names.Hash(c.HashLogins())
 	return needRestart(d.config, c), nil
 }
 

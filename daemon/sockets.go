@@ -61,11 +61,30 @@ func openSockets(c *configs.Config, control string) (s *sockets, err error) {
 		return s, err
 	}
 	s.control = append(s.control, tcp...)
+	if err := refuseExposed(c, s); err != nil {
+		return s, err
+	}
 	for name, ls := range passed {
 		closeAll(ls)
 		return s, fmt.Errorf("systemd passed a socket named %q, which nothing here listens on; FileDescriptorName= is postfix, dovecot, admin or control", name)
 	}
 	return s, nil
+}
+
+// refuseExposed keeps sockets that systemd passes to what Check asks of the addresses
+// in the configuration. Dovecot's and Postfix's faces see to their own.
+func refuseExposed(c *configs.Config, s *sockets) error {
+	for _, l := range s.admin {
+		if !listen.Local(l.Addr()) {
+			return fmt.Errorf("admin: others than this host can reach %s, and nobody is asked there who he is; its ListenStream= has to be on loopback", l.Addr())
+		}
+	}
+	for _, l := range s.control {
+		if !listen.Local(l.Addr()) && c.Admin.Control.TLSCert == "" {
+			return fmt.Errorf("control: others than this host can reach %s; that needs admin.control.tls_cert", l.Addr())
+		}
+	}
+	return nil
 }
 
 func (s *sockets) close() {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 func testdata(t testing.TB, name string) string {
@@ -268,3 +270,5 @@ func FuzzOthers(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -233,7 +233,7 @@ var wrongSettings = []struct {
 		m.guard = append(m.guard, configs.Override{Key: "maillog.files", Value: "/var/log/mail.log"}, configs.Override{Key: "maillog.services", Value: "other"})
 	}, "", ""},
 	{"the configuration is wrong", set1("rules.client.ban", "1"), "config running", "rules.client.ban"},
-	{"an address that others reach", set1("postfix.listen", "0.0.0.0:10035"), "config-hints", "no authentication"},
+	{"everybody may ask as Postfix", sets(set1("postfix.listen", "0.0.0.0:10035"), set1("postfix.allow_from", "0.0.0.0/0")), "config-hints", "no authentication"},
 }
 
 func master(old, new string) func(*testing.T, *machine) {
@@ -247,6 +247,14 @@ func dovecotText(old, new string) func(*testing.T, *machine) {
 func set1(key, value string) func(*testing.T, *machine) {
 	return func(_ *testing.T, m *machine) {
 		m.guard = append(m.guard, configs.Override{Key: key, Value: value})
+	}
+}
+
+func sets(all ...func(*testing.T, *machine)) func(*testing.T, *machine) {
+	return func(t *testing.T, m *machine) {
+		for _, set := range all {
+			set(t, m)
+		}
 	}
 }
 

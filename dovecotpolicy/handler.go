@@ -77,7 +77,7 @@ func (s *Server) complain(ctx *fasthttp.RequestCtx, reason malformed, err error)
 		var bad *parseError
 		if errors.As(err, &bad) {
 			near := ctx.Request.Body()[bad.at:]
-			return append(fields, zap.String("near", fit(string(near[:min(len(near), maxQuoted/2)]), maxQuoted)))
+			return append(fields, zap.String("near", s.names.Foreign(fit(string(near[:min(len(near), maxQuoted/2)]), maxQuoted))))
 		}
 		return append(fields, zap.String("target", fit(string(ctx.Request.Header.RequestURI()), maxQuoted)))
 	})
@@ -92,7 +92,7 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 	command, _ := commandOf(ctx.Request.Header.RequestURI())
 	s.metrics.requests[command][panicked].Inc()
 	s.complaints.say(complainPanic, "fault while answering Dovecot", func() []zap.Field {
-		return []zap.Field{zap.String("panic", fit(fmt.Sprint(fault), 4*maxQuoted)), zap.Stack("stack")}
+		return []zap.Field{zap.String("panic", s.names.Foreign(fit(fmt.Sprint(fault), 4*maxQuoted))), zap.Stack("stack")}
 	})
 	ctx.Response.Reset()
 	send(ctx, http.StatusInternalServerError, errorBody("fault in saslguard, see its log"))

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // badBody is a body that cannot be read, and why.
@@ -231,3 +233,5 @@ func readCases(t testing.TB) []testCase {
 	}
 	return all
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

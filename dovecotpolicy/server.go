@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/listen"
 )
 
@@ -37,11 +38,13 @@ type Options struct {
 	Logger     *zap.Logger           // nil: none
 	Registerer prometheus.Registerer // nil: metrics are counted for nobody
 	Now        func() time.Time      // nil: time.Now
+	Names      *guard.Names          // how logins are written; nil: as they are
 }
 
 // Server answers Dovecot. Its methods may be called at the same time.
 type Server struct {
 	now        func() time.Time
+	names      *guard.Names
 	answerer   *answerer
 	metrics    *metrics
 	complaints *complaints
@@ -68,6 +71,7 @@ func New(cfg Config, judge Judge, opts Options) (*Server, error) {
 	}
 	s := &Server{
 		now:        opts.Now,
+		names:      opts.Names,
 		complaints: &complaints{log: opts.Logger, now: opts.Now},
 	}
 	s.settings.Store(set)

@@ -14,6 +14,8 @@ import (
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 const known = "203.0.113.7"
@@ -194,3 +196,5 @@ func FuzzDatabase(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -78,7 +78,7 @@ const (
 
 // fromGuard is an event of the guard's, and whether it is one to keep: what
 // passes is told by its report, and changes of the ledger by who made them.
-func fromGuard(e *guard.Event) (out Event, keep bool) {
+func fromGuard(e *guard.Event, names *guard.Names) (out Event, keep bool) {
 	switch e.Kind {
 	case guard.Asked:
 		if e.Verdict.Would == guard.Pass {
@@ -96,7 +96,7 @@ func fromGuard(e *guard.Event) (out Event, keep bool) {
 	}
 	out.At, out.Host, out.Via, out.Count = e.At, e.Host, e.Face.String(), max(e.Count, 1)
 	out.Service, out.Mechanism = text(e.Service), text(e.Mechanism)
-	out.Account = text(e.Account)
+	out.Account = names.Shown(e.Account)
 	if e.Addr.IsValid() {
 		out.Address, out.Client, out.Network = e.Addr.String(), e.Client.String(), e.Network.String()
 	}
@@ -146,18 +146,20 @@ func text(s string) string { return strings.Clone(guard.Printable(s)) }
 // Filter says which events are wanted. Its zero value wants all.
 type Filter struct {
 	Within  netip.Prefix // clients in it
-	Account string       // canonical
+	Account string       // canonical, or the name of a hashed login
 	Kinds   []Kind
 	Actions []string // pass, tarpit or refuse: done, or would be
 	Since   time.Time
+
+	names []string // of Account, as events may have it
 }
 
-// Match tells whether an event is wanted.
-func (f *Filter) Match(e *Event) bool {
+// match tells whether an event is wanted.
+func (f *Filter) match(e *Event) bool {
 	switch {
 	case !f.Since.IsZero() && e.At.Before(f.Since):
 		return false
-	case f.Account != "" && e.Account != text(f.Account):
+	case f.Account != "" && !slices.Contains(f.names, e.Account):
 		return false
 	case len(f.Kinds) > 0 && !slices.Contains(f.Kinds, e.Kind):
 		return false

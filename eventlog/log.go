@@ -17,6 +17,7 @@ import (
 // Options are what New needs beside the configuration.
 type Options struct {
 	Shared     Shared           // nil: every host for itself
+	Names      *guard.Names     // how accounts are written; nil: as they are
 	Now        func() time.Time // nil: time.Now
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer // nil: not measured
@@ -27,6 +28,7 @@ type Options struct {
 type Log struct {
 	config Config
 	shared Shared
+	names  *guard.Names
 	now    func() time.Time
 	log    *zap.Logger
 
@@ -57,7 +59,7 @@ func New(cfg Config, o Options) (*Log, error) {
 		return nil, nil
 	}
 	l := &Log{
-		config: cfg, shared: o.Shared, now: o.Now, log: o.Logger, followers: map[*follower]struct{}{},
+		config: cfg, shared: o.Shared, names: o.Names, now: o.Now, log: o.Logger, followers: map[*follower]struct{}{},
 		queue: make(chan Event, queueSize), reading: make(chan struct{}, maxReaders),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "saslguard_events_dropped_total", Help: "Events that the other hosts were not told of, because Redis did not take them in time.",
@@ -82,7 +84,7 @@ func (l *Log) Observe(e guard.Event) {
 	if l == nil {
 		return
 	}
-	if out, keep := fromGuard(&e); keep {
+	if out, keep := fromGuard(&e, l.names); keep {
 		l.Add(out)
 	}
 }

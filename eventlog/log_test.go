@@ -16,6 +16,7 @@ import (
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // clock stands still unless it is told to go on.
@@ -217,7 +218,7 @@ func TestWhatIsKeptOfTheGuard(t *testing.T) {
 	keep := func(change func(*guard.Event)) (Event, bool) {
 		e := base
 		change(&e)
-		return fromGuard(&e)
+		return fromGuard(&e, nil)
 	}
 	if _, ok := keep(func(e *guard.Event) {}); ok {
 		t.Error("a question that passes is kept")
@@ -302,3 +303,5 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -34,6 +34,7 @@ func (l *Log) Read(ctx context.Context, f Filter, limit int) Page {
 	if l == nil {
 		return Page{Note: "no events are kept (events.keep is 0)"}
 	}
+	f.names = l.names.All(f.Account)
 	limited, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	select {
@@ -71,7 +72,7 @@ func (l *Log) own(ctx context.Context, f Filter, limit int) Page {
 		p.Since = oldest
 	}
 	for i := len(all) - 1; i >= 0 && !all[i].At.Before(oldest); i-- {
-		if !f.Match(&all[i]) {
+		if !f.match(&all[i]) {
 			continue
 		}
 		if len(p.Events) == limit {
@@ -101,7 +102,7 @@ func (l *Log) all(ctx context.Context, f Filter, limit int) (Page, error) {
 			if e.At.Before(p.Since) {
 				p.Since = e.At
 			}
-			if !f.Match(&e) || p.More {
+			if !f.match(&e) || p.More {
 				continue
 			}
 			if p.More = len(p.Events) == limit; !p.More {
@@ -125,8 +126,9 @@ func (l *Log) Follow(ctx context.Context, want Filter, f func(Event) error) erro
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	want.names = l.names.All(want.Account)
 	each := func(e *Event) error {
-		if !want.Match(e) {
+		if !want.match(e) {
 			return nil
 		}
 		return f(*e)

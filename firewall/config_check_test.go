@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 func good() Config {
@@ -150,3 +152,5 @@ func itoa(n uint64) string {
 	}
 	return itoa(n/10) + itoa(n%10)
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

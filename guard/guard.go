@@ -39,6 +39,7 @@ type Options struct {
 	Own    []netip.Addr     // this host's addresses, never banned unless private ones are
 	Now    func() time.Time // nil: time.Now
 	Random func() uint64    // names attempts; nil: math/rand/v2
+	Names  *Names           // how accounts are written in the log; nil: as they are
 	Logger *zap.Logger
 	Metric prometheus.Registerer // nil: not measured
 
@@ -53,6 +54,7 @@ type Guard struct {
 	scores store.Scores
 	ledger store.Ledger
 	hash   hasher
+	names  *Names
 	host   string
 	own    []netip.Addr
 	now    func() time.Time
@@ -90,7 +92,7 @@ func New(o Options) (*Guard, error) {
 		return nil, errors.New("guard: rules, scores, ledger and logger are required")
 	}
 	g := &Guard{
-		scores: o.Scores, ledger: o.Ledger, hash: newHasher(o.Key),
+		scores: o.Scores, ledger: o.Ledger, hash: newHasher(o.Key), names: o.Names,
 		host: o.Host, now: o.Now, random: o.Random, log: o.Logger, observe: o.Observe,
 		table: newTable(), queue: make(chan Attempt, queueSize), probe: make(chan chan<- struct{}), enforced: make(chan struct{}, 1),
 		banners: banners{pending: map[netip.Prefix]bool{}, queue: make(chan wish, banQueue)},
@@ -124,6 +126,9 @@ func (g *Guard) Reload(r *Rules) {
 		}
 	}
 }
+
+// Names is how accounts are written; nil: as they are.
+func (g *Guard) Names() *Names { return g.names }
 
 // Rules returns the rules in force.
 func (g *Guard) Rules() *Rules { return g.rules.Load() }

@@ -18,7 +18,7 @@ func (g *Guard) announce(v *Verdict, a *Attempt, who *identity) {
 		level = zap.DebugLevel
 	}
 	if ce := g.log.Check(level, v.message()); ce != nil {
-		ce.Write(append(attemptFields(a, who), zap.String("rule", string(v.Rule)), zap.String("reason", v.Reason()), delayField(v))...)
+		ce.Write(append(g.attemptFields(a, who), zap.String("rule", string(v.Rule)), zap.String("reason", v.Reason()), delayField(v))...)
 	}
 }
 
@@ -41,10 +41,10 @@ func (v *Verdict) message() string {
 
 // attemptFields are what a log line says of an attempt. Before AUTH there is no
 // account.
-func attemptFields(a *Attempt, who *identity) []zap.Field {
+func (g *Guard) attemptFields(a *Attempt, who *identity) []zap.Field {
 	fields := []zap.Field{zap.Stringer("client", who.addr)}
 	if who.account != "" {
-		fields = append(fields, zap.String("account", Printable(who.account)))
+		fields = append(fields, zap.String("account", g.names.Shown(who.account)))
 	}
 	return append(fields, zap.Stringer("via", a.Face), zap.String("service", Printable(a.Service)))
 }
@@ -63,11 +63,11 @@ func (g *Guard) tell(v *Verdict, a *Attempt, who *identity) {
 		if rule, ok := g.recent.find(g.key(who), g.now()); ok {
 			g.metrics.wouldRefuse(rule)
 			g.log.Warn("a login succeeded that would have been refused",
-				append(attemptFields(a, who), zap.String("rule", string(rule)))...)
+				append(g.attemptFields(a, who), zap.String("rule", string(rule)))...)
 		}
 	}
 	if ce := g.log.Check(zap.DebugLevel, "login reported"); ce != nil {
-		ce.Write(append(attemptFields(a, who), zap.String("outcome", outcomeNames[a.Outcome]),
+		ce.Write(append(g.attemptFields(a, who), zap.String("outcome", outcomeNames[a.Outcome]),
 			zap.String("added", points(v.Standing.Client.Added)), zap.String("points", points(v.Standing.Client.Score)))...)
 	}
 }

@@ -148,8 +148,16 @@ func (r *Rules) HalfLife() time.Duration { return time.Duration(r.score.HalfLife
 // Points is what failed logins add, in points.
 func (r *Rules) Points() PointsConfig { return r.points }
 
-// Trap tells whether an account is one that nobody has.
-func (r *Rules) Trap(account string) bool { return r.traps[account] }
+// Traps are the names under which accounts that nobody has may have been written.
+func (r *Rules) Traps(n *Names) map[string]bool {
+	traps := make(map[string]bool, 2*len(r.traps))
+	for account := range r.traps {
+		for _, name := range n.All(account) {
+			traps[name] = true
+		}
+	}
+	return traps
+}
 
 // Allowed tells whether the configuration exempts every address of a prefix.
 func (r *Rules) Allowed(p netip.Prefix) bool { return r.allowClients.LookupPrefix(p) }

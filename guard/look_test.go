@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // To look changes nothing, and says what the next attempt meets.
@@ -116,3 +117,5 @@ func TestFigures(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

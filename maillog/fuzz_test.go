@@ -11,6 +11,7 @@ import (
 
 	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // seeds adds every line of testdata/maillog.
@@ -285,3 +286,5 @@ func FuzzStamp(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 func TestLogin(t *testing.T) {
@@ -93,3 +95,5 @@ func TestMemory(t *testing.T) {
 		t.Error("remembered by a clock that was set back")
 	}
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

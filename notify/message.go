@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/store"
 )
 
@@ -40,6 +41,9 @@ func (n *Notifier) compose(ctx context.Context, p parcel) message {
 	defer cancel()
 	m := message{id: rand.Text(), at: n.now(), host: n.host, more: p.digest.more}
 	for _, w := range p.digest.news {
+		if n.names.Hashing() {
+			w.Account = n.names.Shown(w.Account)
+		}
 		it := put(w, p.settings.config.HideLogins)
 		if n.describe != nil && w.Addr.IsValid() {
 			it.from = clean(n.describe(ctx, w.Addr), 200)
@@ -79,7 +83,7 @@ func put(w News, hide bool) item {
 	case Compromised:
 		it.title = "account " + it.login + " may be compromised: a login from " + who
 		it.command = explain(w, it.login, hide)
-		if !hide && it.login == w.Account {
+		if !hide && it.login == w.Account && !guard.IsHashed(w.Account) {
 			it.command = append(it.command, "saslguard forget "+it.login)
 		}
 		it.command = append(it.command, "saslguard ban "+w.Client.String()+" --for 1d")

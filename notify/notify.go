@@ -36,6 +36,7 @@ type Options struct {
 	// write to. "" is unknown. It returns when ctx ends. nil: nobody knows.
 	Describe func(ctx context.Context, a netip.Addr) string
 	Now      func() time.Time // nil: time.Now
+	Names    *guard.Names     // how accounts are written; nil: as they are
 }
 
 // Notifier finds news and tells them. Its methods may be called by many goroutines
@@ -46,6 +47,7 @@ type Notifier struct {
 	metrics  *metrics
 	describe func(context.Context, netip.Addr) string
 	now      func() time.Time
+	names    *guard.Names
 	pause    time.Duration // before the second try of a delivery
 
 	settings atomic.Pointer[settings]
@@ -74,7 +76,7 @@ type parcel struct {
 // of a file which the configuration names, or of a metric.
 func New(c Config, o Options) (*Notifier, error) {
 	n := &Notifier{
-		host: o.Host, log: o.Logger, describe: o.Describe, now: o.Now, pause: time.Second,
+		host: o.Host, log: o.Logger, describe: o.Describe, now: o.Now, names: o.Names, pause: time.Second,
 		reloaded: make(chan struct{}, 1), events: make(chan guard.Event, eventQueue),
 		rare: make(chan guard.Event, rareQueue), news: make(chan News, rareQueue), outgoing: make(chan parcel, parcelQueue),
 	}

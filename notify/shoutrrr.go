@@ -131,9 +131,10 @@ func (s *service) redact(err error) error {
 			words[i] = "…"
 		}
 	}
-	text := strings.Join(words, " ")
+	const odd = "\uFFFD" // for octets that are no text, which no pattern can have
+	text := strings.ToValidUTF8(strings.Join(words, " "), odd)
 	for _, secret := range secrets(s.raw) {
-		text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(secret)).ReplaceAllLiteralString(text, "…")
+		text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(strings.ToValidUTF8(secret, odd))).ReplaceAllLiteralString(text, "…")
 	}
 	return errors.New(printable(text, 300))
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 // Config is the `postfix` part of the configuration.
 type Config struct {
 	listen.Config `mapstructure:",squash"`
+
+	// AllowFrom are the addresses and networks that may ask over TCP beside this host,
+	// at most 100. Required where others can reach an address.
+	AllowFrom []string `mapstructure:"allow_from"`
 
 	// RefuseCode and RefuseText answer a refused client: 421 or 521, an enhanced
 	// status code that fits it and text, at most 200 bytes.
@@ -58,6 +63,7 @@ const (
 // people.
 func (c Config) Check(problem func(key, text string)) {
 	c.Config.Check(problem)
+	c.checkPeers(problem)
 	c.checkRefusal(problem)
 	c.checkContexts(problem)
 	if c.MaxConnections < 1 || c.MaxConnections > maxConnections {
@@ -78,9 +84,11 @@ func (c Config) Check(problem func(key, text string)) {
 // does. Loopback is none of it, although any program of this host can forge
 // logins there too: it is the default, and saslguard.yaml says so.
 func (c Config) Warnings(warn func(key, text string)) {
-	for _, address := range c.Exposed() {
-		warn("listen", fmt.Sprintf("%s can be reached by others than this host, and the protocol knows no authentication: "+
-			"whoever can connect could forge successful logins; listen on a Unix socket or on loopback", address))
+	for i, text := range c.AllowFrom {
+		if p, err := guard.ParsePrefix(text); err == nil && p.Bits() == 0 {
+			warn(fmt.Sprintf("allow_from[%d]", i), text+" is everybody, and the protocol knows no authentication: "+
+				"whoever can connect could forge successful logins; name the hosts on which Postfix runs")
+		}
 	}
 	if c.IdleTimeout < postfixIdle {
 		warn("idle_timeout", fmt.Sprintf("%v is short: Postfix keeps idle connections for %v, "+
@@ -158,7 +166,8 @@ func scopeNamed(verdicts string) (scope guard.Scope, ok bool) {
 // settings are a Config made ready for use. They are immutable; a reload
 // replaces them.
 type settings struct {
-	refusal        []byte // the whole answer
+	refusal        []byte         // the whole answer
+	peers          []netip.Prefix // see admits
 	contexts       map[string]contextRule
 	maxConnections int
 	maxRequest     int
@@ -179,6 +188,7 @@ func newSettings(cfg Config) (*settings, error) {
 	}
 	s := &settings{
 		refusal:        fmt.Appendf(nil, "action=%d %s\n\n", cfg.RefuseCode, cfg.RefuseText),
+		peers:          cfg.peers(),
 		contexts:       make(map[string]contextRule, len(cfg.Contexts)),
 		maxConnections: cfg.MaxConnections,
 		maxRequest:     cfg.MaxRequest,

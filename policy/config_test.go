@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,10 @@ func TestCheck(t *testing.T) {
 		{"521", func(c *Config) { c.RefuseCode, c.RefuseText = 521, "5.7.1 Banned" }, ""},
 		{"no contexts", func(c *Config) { c.Contexts = nil }, ""},
 		{"listen", func(c *Config) { c.Listen = []string{"nowhere"} }, "listen[0]: neither"},
+		{"exposed", func(c *Config) { c.Listen = []string{"127.0.0.1:1", "192.0.2.1:10035"} }, "allow_from: others can reach listen, 192.0.2.1:10035"},
+		{"exposed to some", func(c *Config) { c.Listen, c.AllowFrom = []string{":10035"}, []string{"192.0.2.10", "2001:db8::/64"} }, ""},
+		{"no network", func(c *Config) { c.AllowFrom = []string{"192.0.2.1/24"} }, "allow_from[0]: host bits"},
+		{"101 networks", func(c *Config) { c.AllowFrom = slices.Repeat([]string{"192.0.2.1"}, 101) }, "allow_from: at most 100"},
 		{"another code", func(c *Config) { c.RefuseCode = 554 }, "refuse_code: neither 421 nor 521"},
 		{"no code", func(c *Config) { c.RefuseCode = 0 }, "refuse_code: neither 421 nor 521"},
 		{"no text", func(c *Config) { c.RefuseText = "" }, "refuse_text: permits on a bare 421"},
@@ -85,7 +90,8 @@ func TestWarnings(t *testing.T) {
 	}
 	cfg.IdleTimeout = time.Minute
 	cfg.Listen = append(cfg.Listen, ":10035")
-	if got := warnings(); len(got) != 2 || !strings.HasPrefix(got[0], "listen: :10035 can be reached") || !strings.HasPrefix(got[1], "idle_timeout: 1m0s is short") {
+	cfg.AllowFrom = []string{"192.0.2.0/24", "0.0.0.0/0"}
+	if got := warnings(); len(got) != 2 || !strings.HasPrefix(got[0], "allow_from[1]: 0.0.0.0/0 is everybody") || !strings.HasPrefix(got[1], "idle_timeout: 1m0s is short") {
 		t.Errorf("got %q", got)
 	}
 }

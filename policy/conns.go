@@ -23,7 +23,15 @@ const (
 // take serves a connection, or closes it at once when there are too many:
 // better that Postfix learns it now than that it waits.
 func (s *Server) take(alive context.Context, nc net.Conn) {
-	most := s.settings.Load().maxConnections
+	set := s.settings.Load()
+	if !set.admits(nc) {
+		_ = nc.Close()
+		s.metrics.strangers.Inc()
+		s.limited.Warn("a stranger's connection was closed: if a Postfix of yours is there, it belongs into postfix.allow_from",
+			zap.Stringer("peer", nc.RemoteAddr()))
+		return
+	}
+	most := set.maxConnections
 	s.mu.Lock()
 	if s.stopping.Load() || len(s.conns) >= most {
 		s.mu.Unlock()

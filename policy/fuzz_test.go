@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // FuzzParse feeds a connection whatever comes: it never panics, reads no more
@@ -83,3 +84,5 @@ func (s *scripted) Read(b []byte) (int, error) {
 
 func (*scripted) RemoteAddr() net.Addr            { return &net.UnixAddr{Net: "unix"} }
 func (*scripted) SetReadDeadline(time.Time) error { return nil }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

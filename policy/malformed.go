@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+
 	"go.uber.org/zap"
 )
 
@@ -21,7 +23,7 @@ func (s *Server) malformed(c *conn, reason string, request []byte) {
 		zap.String("answer", answer),
 		zap.Stringer("peer", c.nc.RemoteAddr()),
 		zap.Int("bytes", len(request)),
-		zap.String("request", quote(request)),
+		zap.String("request", s.names.Foreign(quote(request))),
 	)
 }
 
@@ -29,9 +31,9 @@ func (s *Server) malformed(c *conn, reason string, request []byte) {
 func (s *Server) panicked(c *conn, p any) {
 	s.metrics.panics.Inc()
 	s.limited.Error("panic while answering Postfix: the connection is closed",
-		zap.Any("panic", p),
+		zap.String("panic", s.names.Foreign(fmt.Sprint(p))),
 		zap.Stringer("peer", c.nc.RemoteAddr()),
-		zap.String("request", quote(c.buf[:c.r])),
+		zap.String("request", s.names.Foreign(quote(c.buf[:c.r]))),
 		zap.Stack("stack"),
 	)
 }

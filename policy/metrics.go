@@ -14,6 +14,7 @@ type metrics struct {
 	malformed   map[string]prometheus.Counter
 	connections prometheus.Gauge
 	rejected    prometheus.Counter
+	strangers   prometheus.Counter
 	panics      prometheus.Counter
 	seconds     prometheus.Histogram
 }
@@ -37,6 +38,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "saslguard_postfix_rejected_connections_total",
 			Help: "Connections closed at once because max_connections were open.",
 		}),
+		strangers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "saslguard_postfix_strangers_total",
+			Help: "Connections closed at once because nobody may ask from their addresses.",
+		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "saslguard_postfix_panics_total",
 			Help: "Connections closed because handling a request panicked.",
@@ -57,7 +62,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var failed error
-	for _, collector := range []prometheus.Collector{requests, malformed, m.connections, m.rejected, m.panics, m.seconds} {
+	for _, collector := range []prometheus.Collector{requests, malformed, m.connections, m.rejected, m.strangers, m.panics, m.seconds} {
 		failed = errors.Join(failed, registry.Register(collector))
 	}
 	return m, failed

@@ -25,6 +25,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/saslguard/saslguard/guard"
 )
 
 const (
@@ -41,6 +43,7 @@ const (
 type Options struct {
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
+	Names      *guard.Names // how logins are written; nil: as they are
 }
 
 // Server answers policy requests.
@@ -48,6 +51,7 @@ type Server struct {
 	judge    Judge
 	settings atomic.Pointer[settings]
 	metrics  *metrics
+	names    *guard.Names
 	log      *zap.Logger
 	limited  *zap.Logger // for what strangers can cause
 	born     time.Time
@@ -80,6 +84,7 @@ func New(cfg Config, judge Judge, opts Options) (*Server, error) {
 	s := &Server{
 		judge:   judge,
 		metrics: m,
+		names:   opts.Names,
 		log:     log,
 		limited: log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(core, time.Minute, loggedFirst, 0)

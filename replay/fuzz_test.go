@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"testing"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // Whatever is in a log, the report is made, and its table is printable ASCII: nothing
@@ -40,3 +42,5 @@ func FuzzReport(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand"
 	"testing"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 const hour = int64(3600_000)
@@ -444,3 +446,5 @@ func BenchmarkRecord(b *testing.B) {
 		record(&s, event(int64(i)*1000, uint32(i%16), uint32(i)), r)
 	}
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

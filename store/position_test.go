@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 func TestPositions(t *testing.T) {
@@ -50,3 +52,5 @@ func FuzzParsePosition(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -24,7 +24,7 @@ func TestCommands(t *testing.T) {
 	}
 	good := write("good.yaml", "mode: enforce\ndovecot: {api_key: sesame}\n")
 	bad := write("bad.yaml", "mode: enforce\nrules:\n  client: {ban: 5}\n")
-	exposed := write("exposed.yaml", "postfix: {listen: [\"0.0.0.0:10035\"]}\n")
+	exposed := write("exposed.yaml", "postfix: {listen: [\"0.0.0.0:10035\"], allow_from: [\"0.0.0.0/0\"]}\n")
 	missing := write("missing.yaml", "dovecot: {tls_cert: /nonexistent/cert.pem, tls_key: /nonexistent/key.pem}\n")
 	for _, c := range []struct {
 		args   string
@@ -82,7 +82,7 @@ func TestCommands(t *testing.T) {
 		{"doctor --help", exitOK, "3 warnings, 4 errors", ""},
 		{"doctor --only config --config " + bad, exitErrors, "error    config (" + bad + ":3): rules.client.ban", ""},
 		{"doctor --only config --config " + good, exitOK, "ok       config: the configuration is right", ""},
-		{"doctor --only config-hints --config " + exposed, exitWarnings, "warning  config-hints (" + exposed + ":1): postfix.listen", ""},
+		{"doctor --only config-hints --config " + exposed, exitWarnings, "warning  config-hints (" + exposed + ":1): postfix.allow_from", ""},
 		{"serve --nonsense", exitUsage, "", "Try: saslguard serve --help\n"},
 		{"serve --enforce=no", exitUsage, "", "--enforce \"no\": it is true or false"},
 		{"serve --help", exitOK, "--log-level level", ""},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/saslguard/saslguard/admin/api"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 func TestTargets(t *testing.T) {
@@ -182,3 +183,5 @@ func TestOperatorsMistakes(t *testing.T) {
 		}
 	}
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/saslguard/saslguard/firewall"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // script writes a command for /bin/sh that keeps what it is told in the file $log.
@@ -236,3 +237,5 @@ func FuzzAnswers(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

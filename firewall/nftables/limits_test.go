@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/saslguard/saslguard/firewall"
+	"github.com/saslguard/saslguard/test/fuzzing"
 	"github.com/saslguard/saslguard/test/netns"
 )
 
@@ -194,3 +195,5 @@ func FuzzDecodeRates(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -66,7 +66,7 @@ func (f *feed) line(line []byte, position int64) {
 	if err != nil {
 		f.metrics.panics.Inc()
 		f.log.Error("a line of the log upset its parser, and was not counted; please report it",
-			zap.String("source", f.source), zap.String("line", sample(line)), zap.Error(err))
+			zap.String("source", f.source), zap.String("line", f.names.Foreign(sample(line))), zap.Error(err))
 		f.attempts = f.attempts[:first]
 		return
 	}

@@ -52,8 +52,9 @@ type Judge interface {
 // Options are what a Follower is made of. Judge and Logger are required.
 type Options struct {
 	Judge      Judge
-	Directory  string   // where the places are kept; "": nowhere
-	Key        [16]byte // under which attempts are named; the same after a restart
+	Directory  string       // where the places are kept; "": nowhere
+	Key        [16]byte     // under which attempts are named; the same after a restart
+	Names      *guard.Names // how logins are written; nil: as they are
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer // nil: not measured
 	Now        func() time.Time      // nil: time.Now
@@ -85,6 +86,7 @@ type shared struct {
 	judge    Judge
 	key      [16]byte
 	now      func() time.Time
+	names    *guard.Names
 	log      *zap.Logger
 	metrics  *metrics
 	notice   func(Notice) // nil: nobody is told
@@ -134,7 +136,7 @@ func New(c Config, o Options) (*Follower, error) {
 		o.Now = time.Now
 	}
 	f := &Follower{
-		shared: &shared{judge: o.Judge, key: o.Key, now: o.Now, log: o.Logger, notice: o.Notice, begun: make(chan struct{}, 1)},
+		shared: &shared{judge: o.Judge, key: o.Key, now: o.Now, names: o.Names, log: o.Logger, notice: o.Notice, begun: make(chan struct{}, 1)},
 		dir:    o.Directory, config: c, sources: map[string]*following{}, loaded: &state{},
 	}
 	f.services.Store((*serviceSet)(&c.Services))

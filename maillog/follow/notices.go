@@ -49,7 +49,7 @@ func (n *notices) see(r maillog.Reading, line []byte) {
 		if n.worth(&n.malformed, fewMalformed) {
 			n.tell(Notice{Source: n.source, Lines: n.malformed.count})
 			n.log.Warn("none of the latest lines of the log begins as lines of logs do; is it a mail log?",
-				zap.String("source", n.source), zap.Int("lines", n.malformed.count), zap.String("sample", sample(line)))
+				zap.String("source", n.source), zap.Int("lines", n.malformed.count), zap.String("sample", n.names.Foreign(sample(line))))
 		}
 		return
 	}
@@ -68,7 +68,7 @@ func (n *notices) see(r maillog.Reading, line []byte) {
 		if n.worth(l, fewUnknown) {
 			n.tell(Notice{Source: n.source, Program: programName(r.Kind), Lines: l.count})
 			n.log.Warn("lines look like failed logins and are not understood, and no other of this program was: they are not counted; please report the sample",
-				zap.String("source", n.source), zap.String("program", programName(r.Kind)), zap.Int("lines", l.count), zap.String("sample", sample(line)))
+				zap.String("source", n.source), zap.String("program", programName(r.Kind)), zap.Int("lines", l.count), zap.String("sample", n.names.Foreign(sample(line))))
 		}
 	case maillog.Login:
 		if l := n.unknown[r.Kind]; l != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 func sampleState() *state {
@@ -188,3 +190,5 @@ func TestConfigCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -9,6 +9,7 @@ import (
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
 	"github.com/saslguard/saslguard/store/boltfile"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 // What is decoded from any bytes is in range and encodes to the same again.
@@ -113,3 +114,5 @@ func TestRightsKeepTheNewest(t *testing.T) {
 		t.Errorf("more than one is kept: %v", got)
 	}
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/saslguard/saslguard/store"
+	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
 func TestEntryText(t *testing.T) {
@@ -135,3 +136,5 @@ func FuzzSpoken(f *testing.F) {
 		}
 	})
 }
+
+func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

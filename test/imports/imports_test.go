@@ -18,7 +18,7 @@ const module = "github.com/saslguard/saslguard/"
 // order lists the packages from the bottom up. A package may import those of
 // the lines above its own, never one of its own line or of a line below.
 var order = [][]string{
-	{"test/netns"},
+	{"test/netns", "test/fuzzing"},
 	{"score", "test/loggen/traffic"},
 	{"store", "store/boltfile", "test/loggen", "test/replaybench"},
 	{"store/storetest"},
@@ -36,7 +36,7 @@ var order = [][]string{
 	{"daemon", "doctor"},
 	{"cmd/saslguard"},
 	{"test/lab"},
-	{"test/e2e", "test/adversary", "test/imports"},
+	{"test/e2e", "test/adversary", "test/docs", "test/imports"},
 }
 
 type goPackage struct {
