@@ -76,9 +76,9 @@ func (c *complaints) Printf(format string, args ...any) {
 	}
 	c.say(complainTransport, "HTTP transport", func() []zap.Field {
 		if failed == nil || peer == nil {
-			return []zap.Field{zap.String("error", fit(fmt.Sprintf(format, args...), 4*maxQuoted))}
+			return []zap.Field{zap.String("error", unquoted(fmt.Errorf(format, args...)))}
 		}
-		return []zap.Field{zap.String("error", fit(failed.Error(), 4*maxQuoted)), zap.Stringer("peer", peer)}
+		return []zap.Field{zap.String("error", unquoted(failed)), zap.Stringer("peer", peer)}
 	})
 }
 
@@ -87,6 +87,16 @@ func (c *complaints) Printf(format string, args ...any) {
 func plainHTTP(err error) bool {
 	var record tls.RecordHeaderError
 	return errors.As(err, &record) && slices.Contains([]string{"POST ", "GET /"}, string(record.RecordHeader[:]))
+}
+
+// unquoted is what the transport says of a request, up to where it begins to quote it:
+// the credentials are among the headers.
+func unquoted(err error) string {
+	text, _, quotes := strings.Cut(err.Error(), `"`)
+	if quotes {
+		text += "…"
+	}
+	return fit(text, 4*maxQuoted)
 }
 
 // fit makes something foreign fit for a log line: printable, and cut. Quotes and

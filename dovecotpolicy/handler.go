@@ -72,14 +72,13 @@ func (s *Server) complain(ctx *fasthttp.RequestCtx, reason malformed, err error)
 		fields := []zap.Field{
 			zap.String("reason", malformedNames[reason]),
 			zap.Stringer("peer", ctx.RemoteAddr()),
-			zap.String("error", fit(err.Error(), 4*maxQuoted)),
 		}
 		var bad *parseError
 		if errors.As(err, &bad) {
 			near := ctx.Request.Body()[bad.at:]
-			return append(fields, zap.String("near", s.names.Foreign(fit(string(near[:min(len(near), maxQuoted/2)]), maxQuoted))))
+			return append(fields, zap.String("error", fit(err.Error(), 4*maxQuoted)), zap.String("near", s.names.Foreign(fit(string(near[:min(len(near), maxQuoted/2)]), maxQuoted))))
 		}
-		return append(fields, zap.String("target", fit(string(ctx.Request.Header.RequestURI()), maxQuoted)))
+		return append(fields, zap.String("error", unquoted(err)), zap.String("target", fit(string(ctx.Request.Header.RequestURI()), maxQuoted)))
 	})
 }
 

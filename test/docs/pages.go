@@ -111,5 +111,11 @@ func (p *page) spans() []string {
 	return all
 }
 
-// text is a block as it is written.
-func (b *block) text() string { return strings.TrimSpace(strings.Join(b.lines, "\n")) + "\n" }
+// before is a block up to the first line that is meant.
+func (b *block) before(stop func(line string) bool) string {
+	lines := b.lines
+	if i := slices.IndexFunc(lines, stop); i >= 0 {
+		lines = lines[:i]
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n")) + "\n"
+}

@@ -105,6 +105,7 @@ func TestSecretsAreNeverTold(t *testing.T) {
 	config := func(level string) string {
 		return fmt.Sprintf(`state_directory: %s
 log: {level: %s, format: json}
+mode: enforce
 rules: {trap_accounts: [trap]}
 postfix: {listen: [%q]}
 dovecot: {listen: [%q], api_key: %s, user: dovecot, password: %s, nonce: %s}
@@ -146,12 +147,12 @@ notify:
 		o.hear(url, string(body))
 	}
 	// The trap has brought a ban, and the ban notifications that nobody takes.
-	for _, line := range []string{`"msg":"would be banned"`, "Redis cannot be used", "without the right credentials", "urls[0] smtp", "webhook"} {
+	for _, line := range []string{`"msg":"banned"`, "Redis cannot be used", "without the right credentials", "urls[0] smtp", "webhook"} {
 		if _, err := proc.WaitLine(line, 20*time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(p.config, []byte(config("debug")+"mode: [enforce]\n"), 0o600); err != nil {
+	if err := os.WriteFile(p.config, []byte(config("debug")+"log_: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := proc.Signal(syscall.SIGHUP); err != nil {
