@@ -92,12 +92,13 @@ func TestPlainHTTPToTLS(t *testing.T) {
 	}
 }
 
-// An error of the transport is told without what the transport puts around it.
+// An error of the transport is told without what the transport puts around it, and
+// without what it quotes of a request.
 func TestTransportErrors(t *testing.T) {
 	s, l, logs := start(t, testConfig(), new(fakeJudge), nil)
-	s.complaints.Printf("error when serving connection %q<->%q: %v", l.Addr(), l.Addr(), errors.New(`a "bad" \ thing`+"\x1b"))
+	s.complaints.Printf("error when serving connection %q<->%q: %v", l.Addr(), l.Addr(), errors.New("a bad \\ thing\x1b in \"X-API-Key: secret\" and more"))
 	all := logs.All()
-	if len(all) != 1 || all[0].ContextMap()["error"] != `a "bad" \ thing`+"\uFFFD" || all[0].ContextMap()["peer"] != l.Addr().String() {
+	if len(all) != 1 || all[0].ContextMap()["error"] != "a bad \\ thing\uFFFD in …" || all[0].ContextMap()["peer"] != l.Addr().String() {
 		t.Errorf("logged: %v", all)
 	}
 }
