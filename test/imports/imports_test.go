@@ -19,8 +19,8 @@ const module = "github.com/saslguard/saslguard/"
 // the lines above its own, never one of its own line or of a line below.
 var order = [][]string{
 	{"test/netns", "test/fuzzing"},
-	{"score", "test/loggen/traffic"},
-	{"store", "store/boltfile", "test/loggen", "test/replaybench"},
+	{"score", "test/loggen/traffic", "test/bench/load"},
+	{"store", "store/boltfile", "test/loggen"},
 	{"store/storetest"},
 	{"store/memory", "store/redis"},
 	{"store/failover"},
@@ -33,8 +33,8 @@ var order = [][]string{
 	{"policy", "dovecotpolicy", "maillog/follow", "admin", "notify", "replay", "firewall"},
 	{"firewall/nftables", "firewall/sockdiag", "firewall/exec"},
 	{"configs"},
-	{"daemon", "doctor"},
-	{"cmd/saslguard"},
+	{"daemon", "doctor", "test/bench/hotpath"},
+	{"cmd/saslguard", "test/bench"},
 	{"test/lab"},
 	{"test/e2e", "test/adversary", "test/docs", "test/imports"},
 }
