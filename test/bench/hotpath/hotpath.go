@@ -110,4 +110,4 @@ func Record(costs map[string]Cost) error {
 
 // Limit is how much a bound lets a part allocate: less than one allocation more, and
 // a tenth more bytes.
-func (c Cost) Limit() Cost { return Cost{c.Allocations + 0.5, 1.1*c.Bytes + 16} }
+func (c Cost) Limit() Cost { return Cost{c.Allocations + 0.7, 1.1*c.Bytes + 16} }
