@@ -134,6 +134,8 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener) error {
 	for _, l := range listeners {
 		if s.settings.Load().certificate != nil && l.Addr().Network() != "unix" {
 			l = withTLS(l, func() *tls.Certificate { return s.settings.Load().certificate })
+		} else {
+			l = frugal{Listener: l, slack: min(s.http.ReadTimeout, s.http.IdleTimeout) / 8}
 		}
 		s.gate.add(l)
 	}

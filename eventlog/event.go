@@ -20,7 +20,6 @@ package eventlog
 import (
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/saslguard/saslguard/guard"
@@ -76,48 +75,88 @@ const (
 	Heartbeat Kind = "heartbeat"
 )
 
-// fromGuard is an event of the guard's, and whether it is one to keep: what
-// passes is told by its report, and changes of the ledger by who made them.
-func fromGuard(e *guard.Event, names *guard.Names) (out Event, keep bool) {
+// kindOf is what kind of event one of the guard's is, and whether it is one to keep:
+// what passes is told by its report, and changes of the ledger by who made them.
+func kindOf(e *guard.Event) (k Kind, keep bool) {
 	switch e.Kind {
 	case guard.Asked:
-		if e.Verdict.Would == guard.Pass {
-			return Event{}, false
-		}
-		out.Kind = Verdict
+		return Verdict, e.Verdict.Would != guard.Pass
 	case guard.Reported:
-		out.Kind = Attempt
+		// Of a refused one that cost nothing, its verdict has told.
+		return Attempt, e.Outcome != score.Refused || e.Face == guard.Log || e.Verdict.Standing.Client.Added != 0
 	case guard.Banned:
-		return FromEntry(Ban, e.At, e.Host, e.Entry), true
+		return Ban, true
 	case guard.Braked:
-		return Event{At: e.At, Kind: Brake, Host: e.Host, Count: 1, Reason: "automatic bans pause: the password database is likely broken"}, true
+		return Brake, true
 	default:
-		return Event{}, false
+		return "", false
 	}
-	out.At, out.Host, out.Via, out.Count = e.At, e.Host, e.Face.String(), max(e.Count, 1)
-	out.Service, out.Mechanism = text(e.Service), text(e.Mechanism)
-	out.Account = names.Shown(e.Account)
-	if e.Addr.IsValid() {
-		out.Address, out.Client, out.Network = e.Addr.String(), e.Client.String(), e.Network.String()
+}
+
+// fromGuard is an event of the guard's that is one to keep.
+func fromGuard(k Kind, e *guard.Event, names *guard.Names) Event {
+	switch k {
+	case Ban:
+		return FromEntry(Ban, e.At, e.Host, e.Entry)
+	case Brake:
+		return Event{At: e.At, Kind: Brake, Host: e.Host, Count: 1, Reason: "automatic bans pause: the password database is likely broken"}
 	}
+	out := Event{At: e.At, Kind: k, Host: e.Host, Via: e.Face.String(), Count: max(e.Count, 1)}
+	out.describe(e, names)
 	v := &e.Verdict
-	out.Action, out.Rule, out.Delay = v.Action.String(), string(v.Rule), v.Delay.Seconds()
+	out.Action, out.Rule, out.Delay = v.Action.String(), string(ruleOf(e)), v.Delay.Seconds()
 	if v.Would != v.Action {
 		out.Would = v.Would.String()
 	}
-	if out.Kind == Verdict {
+	if k == Verdict {
 		out.Reason = v.Reason()
-		return out, true
-	}
-	if e.Outcome == score.Refused && e.Face != guard.Log && v.Standing.Client.Added == 0 {
-		return Event{}, false // its verdict has told of it
+		return out
 	}
 	out.Outcome = guard.OutcomeName(e.Outcome)
 	out.Added, out.Points = Points(v.Standing.Client.Added), Points(v.Standing.Client.Score)
-	if e.Outcome == score.Refused && e.Met != guard.RuleNone {
-		out.Rule = string(e.Met)
+	return out
+}
+
+// describe takes over who tried, as texts that are all parts of one, so that they cost
+// one allocation. They are copies: those that came may be parts of a larger text.
+func (out *Event) describe(e *guard.Event, names *guard.Names) {
+	var room [256]byte
+	all := room[:0]
+	var ends [6]int
+	for i, s := range [...]string{guard.Printable(e.Service), guard.Printable(e.Mechanism), shown(e.Account, names)} {
+		all = append(all, s...)
+		ends[i] = len(all)
 	}
-	return out, true
+	if e.Addr.IsValid() {
+		all = e.Addr.AppendTo(all)
+		ends[3] = len(all)
+		all = e.Client.AppendTo(all)
+		ends[4] = len(all)
+		all = e.Network.AppendTo(all)
+		ends[5] = len(all)
+	}
+	text, from := string(all), 0
+	for i, to := range [...]*string{&out.Service, &out.Mechanism, &out.Account, &out.Address, &out.Client, &out.Network} {
+		if ends[i] > from {
+			*to, from = text[from:ends[i]], ends[i]
+		}
+	}
+}
+
+// shown is an account as it may be written. It may be part of a larger text.
+func shown(account string, names *guard.Names) string {
+	if names.Hashing() {
+		return names.Shown(account)
+	}
+	return guard.Printable(account)
+}
+
+// ruleOf is the rule that an event tells of: of a refused attempt that which it met.
+func ruleOf(e *guard.Event) guard.Rule {
+	if e.Kind == guard.Reported && e.Outcome == score.Refused && e.Met != guard.RuleNone {
+		return e.Met
+	}
+	return e.Verdict.Rule
 }
 
 // FromEntry is a ban made or lifted.
@@ -138,10 +177,6 @@ func FromEntry(kind Kind, at time.Time, host string, e *store.Entry) Event {
 
 // Points is an amount of points as a number with a fraction.
 func Points(m score.Milli) float64 { return float64(m) / float64(score.Point) }
-
-// text is a hostile text as it is kept: printable, bounded, and a copy, because
-// the one that came may be part of a larger one.
-func text(s string) string { return strings.Clone(guard.Printable(s)) }
 
 // Filter says which events are wanted. Its zero value wants all.
 type Filter struct {

@@ -84,12 +84,32 @@ func (l *Log) Observe(e guard.Event) {
 	if l == nil {
 		return
 	}
-	if out, keep := fromGuard(&e, l.names); keep {
-		l.Add(out)
+	kind, keep := kindOf(&e)
+	if !keep {
+		return
+	}
+	key, repeats := keyOf(kind, &e)
+	if repeats && l.counted(key, &e) {
+		return
+	}
+	out := fromGuard(kind, &e, l.names)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn()
+	if !repeats || l.repeats.take(key, &out) {
+		l.keep(out)
 	}
 }
 
-// Add takes an event. It never blocks.
+// counted counts an event with others like it, if there is what stands for them.
+func (l *Log) counted(k repeatKey, e *guard.Event) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn()
+	return l.repeats.count(k, e, l.names)
+}
+
+// Add takes an event that is none of the guard's. It never blocks.
 func (l *Log) Add(e Event) {
 	if l == nil {
 		return
@@ -97,9 +117,7 @@ func (l *Log) Add(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.turn()
-	if l.repeats.take(&e) {
-		l.keep(e)
-	}
+	l.keep(e)
 }
 
 // turn keeps what repeats in the last while have come to. Whoever calls holds mu.

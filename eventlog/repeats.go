@@ -1,6 +1,13 @@
 package eventlog
 
-import "time"
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/score"
+)
 
 // repeats keeps one client from filling the log: of what it does over and over
 // the first few in a while are kept one by one, and of the rest how many there
@@ -19,10 +26,14 @@ const (
 	repeatKeys = 20_000 // clients that are told apart in a while; others are all kept
 )
 
+// repeatKey is what makes events each other's repeats.
 type repeatKey struct {
-	kind                          Kind
-	client, action, outcome, rule string
-	account                       string // of successes: each account counts by itself
+	kind    Kind
+	client  netip.Prefix
+	action  guard.Action
+	outcome score.Outcome
+	rule    guard.Rule
+	account string // of successes: each account counts by itself
 }
 
 type repeat struct {
@@ -30,16 +41,49 @@ type repeat struct {
 	rest *Event // stands for those that were not kept one by one
 }
 
-// take tells whether an event is to be kept by itself.
-func (r *repeats) take(e *Event) bool {
-	if e.Kind != Verdict && e.Kind != Attempt {
-		return true
+// keyOf is the key of an event of a kind, and whether it is one that repeats.
+func keyOf(kind Kind, e *guard.Event) (k repeatKey, repeats bool) {
+	if kind != Verdict && kind != Attempt {
+		return k, false
 	}
-	k := repeatKey{kind: e.Kind, client: e.Client, action: e.Action, outcome: e.Outcome, rule: e.Rule}
-	free := repeatFree
-	if e.Outcome == "success" {
-		k.account, free = e.Account, 1 // a mail program logs in many times a minute
+	k = repeatKey{kind: kind, client: e.Client, action: e.Verdict.Action, outcome: e.Outcome, rule: ruleOf(e)}
+	if e.Outcome == score.Success {
+		k.account = e.Account
 	}
+	return k, true
+}
+
+// free is how many of a kind are kept one by one.
+func (k *repeatKey) free() int {
+	if k.outcome == score.Success {
+		return 1 // a mail program logs in many times a minute
+	}
+	return repeatFree
+}
+
+// count adds an event to what stands for others like it, and tells whether there is
+// such. So that who does the same over and over costs no more than that, nothing of
+// the event is put into words.
+func (r *repeats) count(k repeatKey, e *guard.Event, names *guard.Names) bool {
+	one := r.now[k]
+	if one == nil || one.rest == nil {
+		return false
+	}
+	one.seen++
+	rest, st := one.rest, &e.Verdict.Standing.Client
+	rest.At, rest.Count = e.At, rest.Count+max(e.Count, 1)
+	if k.kind == Attempt {
+		rest.Added, rest.Points = rest.Added+Points(st.Added), Points(st.Score)
+	}
+	if rest.Account != "" && rest.Account != shown(e.Account, names) {
+		rest.Account = "" // several
+	}
+	return true
+}
+
+// take tells whether an event is to be kept by itself. Of one that is not it keeps
+// what stands for it.
+func (r *repeats) take(k repeatKey, e *Event) bool {
 	one := r.now[k]
 	if one == nil {
 		if len(r.now) >= repeatKeys {
@@ -49,21 +93,23 @@ func (r *repeats) take(e *Event) bool {
 			r.now = make(map[repeatKey]*repeat)
 		}
 		one = new(repeat)
+		k.account = strings.Clone(k.account) // it may be part of a larger text
 		r.now[k] = one
 	}
 	one.seen++
-	if one.seen <= free {
+	switch {
+	case one.seen <= k.free():
 		return true
-	}
-	if one.rest == nil {
+	case one.rest == nil:
 		rest := *e
 		one.rest = &rest
-		return false
-	}
-	rest := one.rest
-	rest.At, rest.Count, rest.Added, rest.Points = e.At, rest.Count+e.Count, rest.Added+e.Added, e.Points
-	if rest.Account != e.Account {
-		rest.Account = "" // several
+	default:
+		// Another one was first, after this one was looked for.
+		rest := one.rest
+		rest.At, rest.Count, rest.Added, rest.Points = e.At, rest.Count+e.Count, rest.Added+e.Added, e.Points
+		if rest.Account != e.Account {
+			rest.Account = ""
+		}
 	}
 	return false
 }

@@ -35,7 +35,7 @@ func (s *Server) take(alive context.Context, nc net.Conn) {
 	s.mu.Lock()
 	if s.stopping.Load() || len(s.conns) >= most {
 		s.mu.Unlock()
-		_ = nc.Close()
+		defer nc.Close() // whoever sees it closed finds it counted
 		if !s.stopping.Load() {
 			s.metrics.rejected.Inc()
 			s.limited.Warn("too many connections: closing the newest; raise postfix.max_connections above the number of smtpd processes",

@@ -41,6 +41,13 @@ type request struct {
 // the new scanned is the beginning of the line that is not whole. A CR before
 // a line feed belongs to the line's end.
 func frameLen(b []byte, scanned int) (n, newScanned int) {
+	if rest := b[scanned:]; bytes.IndexByte(rest, '\r') < 0 {
+		// All that Postfix sends is like that.
+		if end := afterEmptyLine(rest); end > 0 {
+			return scanned + end, scanned + end
+		}
+		return 0, scanned + bytes.LastIndexByte(rest, '\n') + 1
+	}
 	for {
 		i := bytes.IndexByte(b[scanned:], '\n')
 		if i < 0 {
@@ -54,6 +61,26 @@ func frameLen(b []byte, scanned int) (n, newScanned int) {
 	}
 }
 
+// afterEmptyLine returns where the first empty line of b ends, or 0. Of two line feeds
+// in a row one is at an odd place, so that half the bytes need no look.
+func afterEmptyLine(b []byte) int {
+	if len(b) > 0 && b[0] == '\n' {
+		return 1
+	}
+	for i := 1; i < len(b); i += 2 {
+		if b[i] != '\n' {
+			continue
+		}
+		if b[i-1] == '\n' {
+			return i + 1
+		}
+		if i+1 < len(b) && b[i+1] == '\n' {
+			return i + 2
+		}
+	}
+	return 0
+}
+
 // parse reads the attributes of one whole request and returns "" or why it is
 // malformed. A line is split at its first "=", its value is taken as it is,
 // attributes that are not known are skipped, and of one that comes twice the
@@ -62,23 +89,32 @@ func frameLen(b []byte, scanned int) (n, newScanned int) {
 func (r *request) parse(frame []byte) (bad string) {
 	*r = request{}
 	for len(frame) > 0 {
-		end := bytes.IndexByte(frame, '\n')
-		if end < 0 {
-			return badLine
+		// Names are short and most values empty: a search would take longer to begin.
+		n := 0
+		for n < len(frame) && frame[n] != '=' && frame[n] != '\n' {
+			n++
 		}
-		line := frame[:end]
-		frame = frame[end+1:]
-		if end > 0 && line[end-1] == '\r' {
-			line = line[:end-1]
-		}
-		if len(line) == 0 {
+		if n < len(frame) && frame[n] == '\n' && (n == 0 || n == 1 && frame[0] == '\r') {
 			break
 		}
-		equals := bytes.IndexByte(line, '=')
-		if equals < 1 || len(line) > maxLine {
+		if n == 0 || n == len(frame) || frame[n] == '\n' {
 			return badLine
 		}
-		r.set(line[:equals], line[equals+1:])
+		name, value := frame[:n], frame[n+1:]
+		end := 0
+		if len(value) == 0 || value[0] != '\n' {
+			if end = bytes.IndexByte(value, '\n'); end < 0 {
+				return badLine
+			}
+		}
+		frame, value = value[end+1:], value[:end]
+		if end > 0 && value[end-1] == '\r' {
+			value = value[:end-1]
+		}
+		if n+1+len(value) > maxLine {
+			return badLine
+		}
+		r.set(name, value)
 	}
 	if string(r.kind) != "smtpd_access_policy" {
 		return badRequest

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -129,6 +131,37 @@ func TestQuote(t *testing.T) {
 	} {
 		if got := quote([]byte(in)); got != want {
 			t.Errorf("quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+// TestARequestEndsAtItsFirstEmptyLine holds the search for it, whole and byte by byte,
+// to looking at one line after the other.
+func TestARequestEndsAtItsFirstEmptyLine(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		text := make([]byte, random.IntN(12))
+		for i := range text {
+			text[i] = "\n\n\r=a"[random.IntN(5)]
+		}
+		want, at := 0, 0
+		for line := range bytes.Lines(text) {
+			at += len(line)
+			if string(line) == "\n" || string(line) == "\r\n" {
+				want = at
+				break
+			}
+		}
+		got, scanned := 0, 0
+		if got, _ = frameLen(text, 0); got != want {
+			t.Fatalf("frameLen(%q) = %d, want %d", text, got, want)
+		}
+		got = 0
+		for end := 0; end <= len(text) && got == 0; end++ {
+			got, scanned = frameLen(text[:end], scanned)
+		}
+		if got != want {
+			t.Fatalf("frameLen(%q) byte by byte = %d, want %d", text, got, want)
 		}
 	}
 }

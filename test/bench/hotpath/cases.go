@@ -50,6 +50,7 @@ func face(open func(*site) (net.Conn, error), dialect load.Dialect, question fun
 		return nil, err
 	}
 	var (
+		q       load.Question
 		out     []byte
 		in      [4096]byte
 		asked   int
@@ -57,7 +58,7 @@ func face(open func(*site) (net.Conn, error), dialect load.Dialect, question fun
 	)
 	return &Path{
 		Do: func() error {
-			q := question(asked)
+			q = question(asked)
 			asked++
 			if q.Command == load.Report {
 				reports++
