@@ -321,7 +321,7 @@ func TestMirrorOfManyEntries(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second")
 	}
-	const many = 100_000
+	const many = 20_000
 	c := newClock()
 	cfg := testConfig()
 	cfg.Bans = 2 * many

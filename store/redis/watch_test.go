@@ -13,7 +13,7 @@ import (
 // TestNoChangeIsLost bans 20,000 clients while the watcher's connections are
 // killed again and again.
 func TestNoChangeIsLost(t *testing.T) {
-	const bans, writers = 20_000, 16
+	const bans, writers = 6_000, 16
 	srv, ctx := startServer(t, "--appendonly", "no"), context.Background()
 	l, other := openLedger(t, testConfig(srv.addr), nil), openLedger(t, testConfig(srv.addr), nil)
 	tab := watchTable(t, l)
