@@ -23,11 +23,18 @@ func (g *Guard) Check(ctx context.Context, a *Attempt) Verdict {
 	}
 	v.rules = r
 	g.execute(&v, a, &who)
-	g.announce(&v, a, &who)
-	if g.observe != nil {
-		g.observe(g.attemptEvent(Asked, a, &who, &v))
-	}
+	g.answered(&v, a, &who)
 	return v
+}
+
+// answered tells whoever looks on of an answer.
+func (g *Guard) answered(v *Verdict, a *Attempt, who *identity) {
+	g.announce(v, a, who)
+	if g.observe != nil {
+		e := g.attemptEvent(Asked, a, who, v)
+		e.Outcome = score.Unknown
+		g.observe(e)
+	}
 }
 
 // identity is who an attempt is about.
@@ -117,7 +124,7 @@ func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Ru
 	if login && !a.Stale {
 		op.Verb = store.Reserve
 	}
-	q := question{secret: op.Secret, client: !who.exemptClient, account: login && !who.exemptAccount, login: login}
+	q := who.question(login)
 	var v Verdict
 	ask := func() bool {
 		if err := g.scores.Do(ctx, b.op[:], b.out[:]); err != nil {
@@ -138,11 +145,17 @@ func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Ru
 	return v
 }
 
+// question is what judging needs to know of an attempt. login tells whether one is
+// tried.
+func (who *identity) question(login bool) question {
+	return question{secret: who.secret, client: !who.exemptClient, account: login && !who.exemptAccount, login: login}
+}
+
 // op is the store's operation for an attempt, without its verb.
 func (g *Guard) op(a *Attempt, who *identity, r *Rules) store.Op {
 	op := store.Op{
 		ID: a.ID, At: a.At, Account: who.account, AccountExempt: who.exemptAccount,
-		Token: who.token, Secret: who.secret, Guess: who.guess, Outcome: a.Outcome, Count: a.Count, Rules: &r.score,
+		Token: who.token, Secret: who.secret, Guess: who.guess, Outcome: r.outcome(a, who), Count: a.Count, Rules: &r.score,
 		LapseCounts: g.reported.Load(),
 	}
 	if op.ID == 0 {
@@ -151,10 +164,18 @@ func (g *Guard) op(a *Attempt, who *identity, r *Rules) store.Op {
 	if !who.exemptClient {
 		op.Client, op.Network = who.client, who.network
 	}
-	if r.traps[who.account] && (a.Outcome == score.Failure || a.Outcome == score.UnknownAccount || a.Outcome == score.Refused) {
-		op.Outcome = score.Trapped
-	}
 	return op
+}
+
+// outcome is what an attempt counts as.
+func (r *Rules) outcome(a *Attempt, who *identity) score.Outcome {
+	switch a.Outcome {
+	case score.Failure, score.UnknownAccount, score.Refused:
+		if r.traps[who.account] {
+			return score.Trapped
+		}
+	}
+	return a.Outcome
 }
 
 // execute turns what would be done into what is done.

@@ -67,19 +67,14 @@ func (g *Guard) attemptEvent(k EventKind, a *Attempt, who *identity, v *Verdict)
 	}
 }
 
-// observeReports tells of attempts that were reported.
-func (g *Guard) observeReports(as []Attempt, whos []identity, out []Verdict) {
-	if g.observe == nil {
+// observeReport tells of an attempt that was reported.
+func (g *Guard) observeReport(a *Attempt, who *identity, v *Verdict) {
+	if g.observe == nil || a.Outcome == score.Unknown {
 		return
 	}
-	for i := range as {
-		if as[i].Outcome == score.Unknown {
-			continue
-		}
-		e := g.attemptEvent(Reported, &as[i], &whos[i], &out[i])
-		e.Met, _ = g.recent.find(g.key(&whos[i]), g.now())
-		g.observe(e)
-	}
+	e := g.attemptEvent(Reported, a, who, v)
+	e.Met, _ = g.recent.find(g.key(who), g.now())
+	g.observe(e)
 }
 
 // observeLedger tells of a change of the ledger. A snapshot changes nothing: what

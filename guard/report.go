@@ -123,10 +123,7 @@ func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func
 		g.metrics.attempt(&as[i])
 		if g.counts(&as[i], &whos[i], &out[i], r) {
 			op := g.op(&as[i], &whos[i], r)
-			op.Verb = store.Record
-			if g.onlyInFlight(&as[i], &whos[i]) {
-				op.Outcome = score.Ignored
-			}
+			op.Verb, op.Outcome = store.Record, g.outcome(&as[i], &whos[i], r)
 			ops, index = append(ops, op), append(index, i)
 		}
 	}
@@ -139,7 +136,9 @@ func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func
 		out[i].Standing = standings[k]
 		g.consequences(&as[i], &whos[i], &ops[k], &out[i], ban)
 	}
-	g.observeReports(as, whos, out)
+	for i := range as {
+		g.observeReport(&as[i], &whos[i], &out[i])
+	}
 	return nil
 }
 
@@ -174,6 +173,14 @@ func (p *workPool) put(w *work) {
 	p.pool.Put(w)
 }
 
+// outcome is what a reported attempt counts as.
+func (g *Guard) outcome(a *Attempt, who *identity, r *Rules) score.Outcome {
+	if g.onlyInFlight(a, who) {
+		return score.Ignored
+	}
+	return r.outcome(a, who)
+}
+
 // onlyInFlight tells whether an attempt was refused for nothing but guesses in
 // flight. That costs no points: twenty people behind one address who log in at
 // the same moment have done nothing wrong.
@@ -194,11 +201,13 @@ func (g *Guard) counts(a *Attempt, who *identity, v *Verdict, r *Rules) bool {
 	ledger, decided := g.fromLedger(who, r)
 	*v = ledger
 	v.rules = r
-	if !decided {
-		return true
-	}
-	// Where it was not refused for the ban (the report of a guess that was under
-	// way, or observe mode) its place must be settled all the same.
+	return !decided || settles(a, v)
+}
+
+// settles tells whether the place of an attempt that the ledger decides must be
+// settled all the same: where it was not refused for the ban, since it is the report
+// of a guess that was under way, or the mode is observe.
+func settles(a *Attempt, ledger *Verdict) bool {
 	return ledger.Would == Refuse && a.Outcome != score.Refused && ledger.Rule == RuleBan
 }
 
@@ -219,6 +228,5 @@ func (g *Guard) consequences(a *Attempt, who *identity, op *store.Op, v *Verdict
 		v.Would, v.Rule = Refuse, RuleBan
 		return
 	}
-	q := question{secret: op.Secret, client: !who.exemptClient, account: who.account != "" && !who.exemptAccount, login: who.account != ""}
-	v.Would, v.Rule = r.judge(st, q)
+	v.Would, v.Rule = r.judge(st, who.question(who.account != ""))
 }

@@ -65,6 +65,6 @@ func (s *Subject) decay(now int64, r *Rules) {
 	}
 	if s.Score == 0 {
 		// Nothing is owed any more: the subject is as new, and small.
-		s.Counted, s.Repeats, s.Ring = 0, 0, s.Ring[:0]
+		s.Counted, s.Repeats, s.Ring, s.Distinct = 0, 0, s.Ring[:0], 0
 	}
 }

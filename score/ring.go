@@ -36,11 +36,29 @@ func (s *Subject) find(e Entry) (entry, member bool) {
 
 // push adds an entry as the newest and drops the oldest of a full ring.
 func (s *Subject) push(e Entry) {
-	if len(s.Ring) >= RingSize {
-		copy(s.Ring, s.Ring[len(s.Ring)-RingSize+1:])
-		s.Ring = s.Ring[:RingSize-1]
+	for len(s.Ring) >= RingSize {
+		s.dropOldest()
+	}
+	known := false
+	for _, x := range s.Ring {
+		known = known || x.Member() == e.Member()
+	}
+	if !known {
+		s.Distinct++
 	}
 	s.Ring = append(s.Ring, e)
+}
+
+// dropOldest drops the oldest entry.
+func (s *Subject) dropOldest() {
+	gone, stays := s.Ring[0].Member(), false
+	for _, x := range s.Ring[1:] {
+		stays = stays || x.Member() == gone
+	}
+	if !stays {
+		s.Distinct--
+	}
+	s.Ring = s.Ring[:copy(s.Ring, s.Ring[1:])]
 }
 
 // pull removes a member's entries and returns how many they were.
@@ -52,14 +70,20 @@ func (s *Subject) pull(member uint32) int {
 		}
 	}
 	n := len(s.Ring) - len(kept)
+	if n > 0 {
+		s.Distinct--
+	}
 	s.Ring = kept
 	return n
 }
 
-// distinct is the number of different members in the ring. A full ring is read
-// at every look at an account under attack, so it is done in one pass: the
-// members are put into a table of twice as many slots, each at the first free
-// one from where its number leads.
+// Recount counts the members in the ring anew, after a change that is not this
+// package's.
+func (s *Subject) Recount() { s.Distinct = s.distinct() }
+
+// distinct is the number of different members in the ring, found in one pass: they
+// are put into a table of twice as many slots, each at the first free one from where
+// its number leads.
 func (s *Subject) distinct() int {
 	const slots = 2 * (RingSize + 1)
 	var table [slots]uint32 // a member plus one; 0 is free

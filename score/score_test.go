@@ -434,6 +434,9 @@ func FuzzSubject(f *testing.F) {
 			if s.Score < 0 || s.Score > MaxScore || s.Counted < 0 || s.Repeats < 0 || len(s.Ring) > RingSize || len(s.Places) > MaxPlaces {
 				t.Fatalf("out of bounds: %+v", s)
 			}
+			if s.Distinct != s.distinct() {
+				t.Fatalf("%d members are counted, and %d in the ring: %+v", s.Distinct, s.distinct(), s)
+			}
 		}
 	})
 }

@@ -7,8 +7,12 @@ type Subject struct {
 	Score   Milli   // what the subject owes
 	Counted Milli   // how many failures the score is made of, in thousandths
 	Repeats Milli   // uncounted repeats of Unsure guesses, in thousandths
-	Ring    []Entry // oldest first, at most RingSize
+	Ring    []Entry // oldest first, at most RingSize; whoever changes it calls Recount
 	Places  []Place // at most MaxPlaces
+
+	// Distinct is how many members are in the ring. It is kept beside it, because
+	// it is asked for at every look, and the ring changes seldom.
+	Distinct int
 }
 
 // Event is one attempt as one subject sees it.
@@ -43,7 +47,7 @@ func (s *Subject) Touch(now int64, k Kind, r *Rules) {
 func (s *Subject) Read() Reading {
 	return Reading{
 		Score: s.Score, InFlight: s.inFlight(),
-		Distinct: s.distinct(), Repeats: int(s.Repeats / Point),
+		Distinct: s.Distinct, Repeats: int(s.Repeats / Point),
 	}
 }
 
@@ -179,5 +183,5 @@ func (s *Subject) SetBack(wall int64, r *Rules) bool {
 
 // Forget drops everything but the places in flight.
 func (s *Subject) Forget() {
-	s.Score, s.Counted, s.Repeats, s.Ring = 0, 0, 0, s.Ring[:0]
+	s.Score, s.Counted, s.Repeats, s.Ring, s.Distinct = 0, 0, 0, s.Ring[:0], 0
 }

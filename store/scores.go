@@ -87,6 +87,22 @@ type Scores interface {
 	Do(ctx context.Context, ops []Op, out []Standing) error
 }
 
+// Trier is a Scores that asks about an attempt and records it in one step.
+type Trier interface {
+	Scores
+	// Try does what Do does for two operations on one attempt: op, which is a Look or
+	// a Reserve, and the Record that follows it. judge is told what the first gives
+	// and says with which outcome the attempt is recorded; until that is done no other
+	// operation meets its subjects, so judge must not call the store. What the two
+	// operations give is in asked and recorded.
+	Try(ctx context.Context, op *Op, judge Judge, asked, recorded *Standing) error
+}
+
+// Judge says how an attempt ends.
+type Judge interface {
+	Judge(asked *Standing) score.Outcome
+}
+
 // Forgetter drops what is known of subjects, as an operator's unban does.
 type Forgetter interface {
 	// ForgetClient drops the score of the client and the ring that explains it.

@@ -6,7 +6,7 @@ import "github.com/saslguard/saslguard/score"
 //
 //	head   0,1 key · 2,3 time (48 bits, ms) and repeats (16 bits, thousandths)
 //	       4 score · 5 counted · 6 first ring cell (26 bits) and length (6 bits)
-//	       7 first place cell (29 bits), in use (1 bit), kind (2 bits)
+//	       7 first place cell (23 bits), members in the ring (6 bits), in use (1 bit), kind (2 bits)
 //	ring   0..6 entries, oldest first · 7 next
 //	place  0,1 guess · 2,3 until (48 bits, ms) and whether a lapse counts
 //	       4 points · 5 entry · 7 next
@@ -36,7 +36,7 @@ func (h head) lasting() bool { return h.score() > 0 || h.cell[3]>>16 > 0 }
 
 func (h head) ring() uint32   { return h.cell[6] >> 6 }
 func (h head) ringLen() int   { return int(h.cell[6] & 63) }
-func (h head) places() uint32 { return h.cell[7] >> 3 }
+func (h head) places() uint32 { return h.cell[7] >> 9 }
 
 // setPlain writes all but the chains of cells.
 func (h head) setPlain(key uint64, kind score.Kind, s *score.Subject) {
@@ -44,17 +44,18 @@ func (h head) setPlain(key uint64, kind score.Kind, s *score.Subject) {
 	repeats := min(uint64(s.Repeats), 1<<16-1)
 	put64(h.cell, 2, clampTime(s.At)|repeats<<48)
 	h.cell[4], h.cell[5] = uint32(s.Score), uint32(s.Counted)
-	h.cell[7] = h.cell[7]&^3 | inUse | uint32(kind)
+	h.cell[7] = h.cell[7]&^0x1ff | uint32(s.Distinct)<<3 | inUse | uint32(kind)
 }
 
 func (h head) setRing(first uint32, n int) { h.cell[6] = first<<6 | uint32(n) }
-func (h head) setPlaces(first uint32)      { h.cell[7] = first<<3 | h.cell[7]&7 }
+func (h head) setPlaces(first uint32)      { h.cell[7] = first<<9 | h.cell[7]&0x1ff }
 
 // plain reads all but the chains of cells.
 func (h head) plain(s *score.Subject) {
 	s.At = h.at()
 	s.Repeats = score.Milli(h.cell[3] >> 16)
 	s.Score, s.Counted = score.Milli(h.cell[4]), score.Milli(h.cell[5])
+	s.Distinct = int(h.cell[7] >> 3 & 63)
 }
 
 func setPlace(c *cell, p *score.Place) {

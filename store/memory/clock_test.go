@@ -38,8 +38,8 @@ func TestAClockThatIsSetBackReachesEverybody(t *testing.T) {
 			now := c.ms.Load()
 			for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 				p.mu.Lock()
-				p.load(key)
-				at, places := p.subject.At, p.subject.Places
+				p.load(&p.desk, key)
+				at, places := p.desk.At, p.desk.Places
 				good := at <= now && len(places) == 1 && places[0].Until <= now+storetest.Rules().PlaceLife
 				p.mu.Unlock()
 				if good {

@@ -7,50 +7,50 @@ import "github.com/saslguard/saslguard/score"
 // likely as that they fill the shard, and then the newcomer loses.
 const evictSamples = 8
 
-// newHead takes a head for the unpacked subject, evicting another if it must.
+// newHead takes a head for an unpacked subject, evicting another if it must.
 // It returns 0 where everybody looked at is worth more.
-func (s *shard) newHead(now int64, r *score.Rules) uint32 {
+func (s *shard) newHead(u *unpacked, now int64, r *score.Rules) uint32 {
 	if slot := s.heads.take(); slot != 0 {
 		return slot
 	}
-	if !s.evict(0, now, r) {
+	if !s.evict(u, 0, now, r) {
 		return 0
 	}
 	return s.heads.take()
 }
 
-// makeRoom sees to it that the unpacked subject finds cells for its ring and
+// makeRoom sees to it that an unpacked subject finds cells for its ring and
 // its places, by evicting others or, where they are worth more, by shortening
 // the ring, and at last the places.
-func (s *shard) makeRoom(slot uint32, now int64, r *score.Rules) {
-	sub := &s.subject
+func (s *shard) makeRoom(u *unpacked, slot uint32, now int64, r *score.Rules) {
 	for range evictSamples {
-		if s.missing() <= 0 || !s.evict(slot, now, r) {
+		if s.missing(u) <= 0 || !s.evict(u, slot, now, r) {
 			break
 		}
 	}
-	for s.missing() > 0 && len(sub.Ring) > 0 {
-		drop := min(ringPerCell, len(sub.Ring))
-		sub.Ring = sub.Ring[:copy(sub.Ring, sub.Ring[drop:])]
+	for s.missing(u) > 0 && len(u.Ring) > 0 {
+		drop := min(ringPerCell, len(u.Ring))
+		u.Ring = u.Ring[:copy(u.Ring, u.Ring[drop:])]
+		u.Recount()
 	}
-	if over := s.missing(); over > 0 {
-		sub.Places = sub.Places[:max(len(sub.Places)-over, 0)]
+	if over := s.missing(u); over > 0 {
+		u.Places = u.Places[:max(len(u.Places)-over, 0)]
 	}
 }
 
-// missing is how many cells the unpacked subject lacks.
-func (s *shard) missing() int {
-	need := ringCells(len(s.subject.Ring)) + len(s.subject.Places)
-	return need - s.owned - s.cells.room()
+// missing is how many cells an unpacked subject lacks.
+func (s *shard) missing(u *unpacked) int {
+	need := ringCells(len(u.Ring)) + len(u.Places)
+	return need - u.owned - s.cells.room()
 }
 
 // evict drops the least valuable of a few subjects, unless all of them are
 // worth more than the unpacked one. A place in flight protects its subject, or
 // a flood of new addresses would free the guesses of others.
-func (s *shard) evict(except uint32, now int64, r *score.Rules) bool {
-	worth, oldest := s.subject.Score, now
-	for i := range s.subject.Places {
-		worth += s.subject.Places[i].Points
+func (s *shard) evict(u *unpacked, except uint32, now int64, r *score.Rules) bool {
+	worth, oldest := u.Score, now
+	for i := range u.Places {
+		worth += u.Places[i].Points
 	}
 	victim := uint32(0)
 	for range evictSamples {

@@ -171,8 +171,8 @@ func (s *shard) encodeRecord(record int) []byte {
 		if slot == 0 || !h.used() || !h.lasting() {
 			continue
 		}
-		s.unpack(slot)
-		b = appendSubject(b, h.key(), h.kind(), &s.subject)
+		s.unpack(&s.desk, slot)
+		b = appendSubject(b, h.key(), h.kind(), &s.desk.Subject)
 	}
 	if len(b) == 1 {
 		return nil
@@ -180,10 +180,10 @@ func (s *shard) encodeRecord(record int) []byte {
 	return b
 }
 
-// adopt takes in a subject from the file, which lies in the scratch subject.
+// adopt takes in a subject from the file, which lies on the desk.
 func (s *shard) adopt(key uint64, kind score.Kind, now int64, r *score.Rules) {
 	if _, known := s.index[key]; !known {
-		s.owned = 0
-		s.save(0, key, kind, now, r)
+		s.desk.owned = 0
+		s.save(&s.desk, 0, key, kind, now, r)
 	}
 }

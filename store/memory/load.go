@@ -92,7 +92,7 @@ func (l *loader) scores(key, value []byte) error {
 	// Subjects get new heads, so the records of the file are all out of date.
 	p.rewrite = true
 	rules := l.store.lastRules()
-	return decodeSubjects(value, &p.subject, func(key64 uint64, kind score.Kind) {
+	return decodeSubjects(value, &p.desk.Subject, func(key64 uint64, kind score.Kind) {
 		if shardOf(key64) == int(key[0]) {
 			p.adopt(key64, kind, l.now, rules)
 		}

@@ -94,6 +94,7 @@ type Store struct {
 	ledger  *ledger
 	file    *boltfile.File // nil: nothing is durable
 	meters  *meters
+	trials  sync.Pool // of *trial
 	rules   atomic.Pointer[score.Rules] // the latest that an operation came with
 
 	closed  atomic.Bool
@@ -103,7 +104,10 @@ type Store struct {
 	err     error         // what Close returns, once ended is closed
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store = (*Store)(nil)
+	_ store.Trier = (*Store)(nil)
+)
 
 // Open opens the store, and its file if it has one. It returns an error that
 // wraps boltfile.ErrLocked if another process has the file open. A file that cannot be

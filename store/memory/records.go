@@ -97,6 +97,7 @@ func decodeSubjects(b []byte, into *score.Subject, each func(key uint64, kind sc
 		for i := range n {
 			into.Ring = append(into.Ring, score.Entry(binary.LittleEndian.Uint32(ring[4*i:])))
 		}
+		into.Recount()
 		each(binary.LittleEndian.Uint64(b[1:]), kind)
 		b = ring[4*n:]
 	}

@@ -25,6 +25,7 @@ type attempt struct {
 	account bool        // the account is named
 	until   int64       // when the pair ceases to be familiar, Unix seconds
 	rightAt int64       // when the secret was last right, Unix seconds
+	trial   *trial      // holds the subjects; nil: each is visited where it is kept
 }
 
 // Do implements store.Scores. It fails only for a closed store, an ended ctx,
@@ -50,7 +51,22 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 }
 
 func (s *Store) do(op *store.Op, out *store.Standing, now int64) {
-	a := attempt{op: op, out: out, marks: s.hasher.Marks(op), now: now, wall: now}
+	var a attempt
+	s.begin(&a, op, out, now)
+	switch op.Verb {
+	case store.Reserve:
+		a.event.Outcome = score.Unknown
+		s.reserve(&a)
+	case store.Record:
+		s.learn(&a, s.record(&a))
+	default:
+		s.lookAll(&a)
+	}
+}
+
+// begin finds out what an operation is about.
+func (s *Store) begin(a *attempt, op *store.Op, out *store.Standing, now int64) {
+	a.op, a.out, a.marks, a.now, a.wall = op, out, s.hasher.Marks(op), now, now
 	if !op.At.IsZero() {
 		a.now = max(min(op.At.UnixMilli(), now), 0)
 	}
@@ -61,19 +77,10 @@ func (s *Store) do(op *store.Op, out *store.Standing, now int64) {
 		s.rules.Store(op.Rules)
 	}
 	*out = store.Standing{At: millis(a.now)}
-	s.recognise(&a)
+	s.recognise(a)
 	a.event = score.Event{
 		At: a.now, Guess: op.Guess, Secret: op.Secret, Outcome: op.Outcome,
 		Known: out.Known > 0, Familiar: out.Familiar, Count: op.Count,
-	}
-	switch op.Verb {
-	case store.Reserve:
-		a.event.Outcome = score.Unknown
-		s.reserve(&a)
-	case store.Record:
-		s.record(&a)
-	default:
-		s.lookAll(&a)
 	}
 }
 
@@ -96,33 +103,61 @@ func (s *Store) recognise(a *attempt) {
 // visit carries out a deed on one of the attempt's subjects and stores its
 // reading. A subject that is not named is not visited, and has room.
 func (s *Store) visit(a *attempt, d deed, k score.Kind) sight {
-	v := visit{deed: d, kind: k, event: a.event, wall: a.wall, rules: a.op.Rules}
-	var reading *score.Reading
-	var named bool
-	switch k {
-	case score.Client:
-		v.key, v.event.Entry, reading = a.marks.Client, a.marks.OnClient, &a.out.Client
-		named = a.client
-	case score.Network:
-		v.key, v.event.Entry, reading = a.marks.Network, a.marks.OnNetwork, &a.out.Network
-		named = a.network
-	case score.Account:
-		v.key, v.event.Entry, reading = a.marks.Account, a.marks.OnAccount, &a.out.Account
-		named = a.account
-	case score.Pair:
-		v.key, v.event.Entry, reading = a.marks.Pair, a.marks.OnPair, &a.out.Pair
-		named = a.network && a.account
-	}
-	if !named {
+	if !a.names(k) {
 		return sight{fits: true}
 	}
-	// Whether a pair is familiar cannot be told before it is asked about.
-	v.counts = a.op.LapseCounts && !a.event.Familiar
-	seen := s.shards[shardOf(v.key)].do(&v)
-	if k != score.Pair || a.out.Familiar {
-		*reading = seen.reading
+	var seen sight
+	if a.trial != nil {
+		seen = a.trial.do(a, d, k)
+	} else {
+		var v visit
+		a.visit(&v, d, k)
+		seen = s.shards[shardOf(v.key)].do(&v)
+	}
+	switch k {
+	case score.Client:
+		a.out.Client = seen.reading
+	case score.Network:
+		a.out.Network = seen.reading
+	case score.Account:
+		a.out.Account = seen.reading
+	case score.Pair:
+		if a.out.Familiar {
+			a.out.Pair = seen.reading
+		}
 	}
 	return seen
+}
+
+// names tells whether the attempt is about a subject of this kind.
+func (a *attempt) names(k score.Kind) bool {
+	switch k {
+	case score.Client:
+		return a.client
+	case score.Network:
+		return a.network
+	case score.Account:
+		return a.account
+	default:
+		return a.network && a.account
+	}
+}
+
+// visit makes the visit of the attempt to its subject of a kind.
+func (a *attempt) visit(v *visit, d deed, k score.Kind) {
+	v.deed, v.kind, v.event, v.wall, v.rules = d, k, a.event, a.wall, a.op.Rules
+	// Whether a pair is familiar cannot be told before it is asked about.
+	v.counts = a.op.LapseCounts && !a.event.Familiar
+	switch k {
+	case score.Client:
+		v.key, v.event.Entry = a.marks.Client, a.marks.OnClient
+	case score.Network:
+		v.key, v.event.Entry = a.marks.Network, a.marks.OnNetwork
+	case score.Account:
+		v.key, v.event.Entry = a.marks.Account, a.marks.OnAccount
+	case score.Pair:
+		v.key, v.event.Entry = a.marks.Pair, a.marks.OnPair
+	}
 }
 
 func (s *Store) lookAll(a *attempt) {
@@ -159,8 +194,9 @@ func (s *Store) reserve(a *attempt) {
 }
 
 // record counts an attempt where it counts and settles its places everywhere:
-// they may have been taken when the pair was not familiar yet, or still was.
-func (s *Store) record(a *attempt) {
+// they may have been taken when the pair was not familiar yet, or still was. It
+// returns what the client owed before.
+func (s *Store) record(a *attempt) (owed score.Milli) {
 	familiar := a.out.Familiar
 	success := a.event.Outcome == score.Success
 	onClient, onNetwork, onAccount, onPair := record, record, record, settle
@@ -180,8 +216,13 @@ func (s *Store) record(a *attempt) {
 	s.visit(a, onNetwork, score.Network)
 	s.visit(a, onAccount, score.Account)
 	s.visit(a, onPair, score.Pair)
-	if success && a.account {
-		s.befriend(a, client.before)
+	return client.before
+}
+
+// learn remembers what a success has shown.
+func (s *Store) learn(a *attempt, owed score.Milli) {
+	if a.event.Outcome == score.Success && a.account {
+		s.befriend(a, owed)
 	}
 }
 

@@ -19,10 +19,8 @@ type shard struct {
 	heads slab
 	cells slab
 
-	// subject is the one being worked on, unpacked; owned is how many cells
-	// (its head aside) it has. Both are kept here so that nothing is allocated.
-	subject score.Subject
-	owned   int
+	// desk is for the one subject that most operations work on at a time.
+	desk unpacked
 
 	dirty   []bool // records of heads that the file does not have
 	rewrite bool   // the file holds records of an earlier run
@@ -31,76 +29,94 @@ type shard struct {
 	lost    uint64 // newcomers that found no room
 }
 
+// unpacked is a subject that is being worked on. It has room for as much as one may
+// have, so that nothing is allocated.
+type unpacked struct {
+	score.Subject
+	owned int // how many cells it has, its head aside
+}
+
+func (u *unpacked) init() {
+	u.Ring = make([]score.Entry, 0, score.RingSize+1)
+	u.Places = make([]score.Place, 0, score.MaxPlaces+1)
+}
+
 func (s *shard) init(subjects int, seed uint64) {
 	s.index = make(map[uint64]uint32)
 	s.heads = newSlab(subjects)
 	// Most subjects have one cell of ring; an offender with a full ring has nine.
 	s.cells = newSlab(2*subjects + 256)
-	s.subject.Ring = make([]score.Entry, 0, score.RingSize+1)
-	s.subject.Places = make([]score.Place, 0, score.MaxPlaces+1)
+	s.desk.init()
 	s.random = seed | 1
 }
 
 // load unpacks the subject of a key and returns the number of its head, 0 and
 // an empty subject if there is none.
-func (s *shard) load(key uint64) uint32 {
+func (s *shard) load(u *unpacked, key uint64) uint32 {
 	slot := s.index[key]
-	s.unpack(slot)
+	s.unpack(u, slot)
 	return slot
 }
 
-func (s *shard) unpack(slot uint32) {
-	sub := &s.subject
-	*sub = score.Subject{Ring: sub.Ring[:0], Places: sub.Places[:0]}
-	s.owned = 0
+func (s *shard) unpack(u *unpacked, slot uint32) {
+	u.Subject = score.Subject{Ring: u.Ring[:0], Places: u.Places[:0]}
+	u.owned = 0
 	if slot == 0 {
 		return
 	}
 	h := head{s.heads.at(slot)}
-	h.plain(sub)
+	h.plain(&u.Subject)
+	s.unpackRing(u, h)
+	s.unpackPlaces(u, h)
+}
+
+func (s *shard) unpackRing(u *unpacked, h head) {
 	left := h.ringLen()
+	u.Ring = u.Ring[:left] // init has made room for a full ring
+	to := u.Ring
 	for i := h.ring(); i != 0; {
 		c := s.cells.at(i)
-		n := min(left, ringPerCell)
-		held := len(sub.Ring)
-		sub.Ring = sub.Ring[:held+n] // init has made room for a full ring
-		for j, e := range c[:n] {
-			sub.Ring[held+j] = score.Entry(e)
+		n := min(len(to), ringPerCell)
+		for j := range to[:n] {
+			to[j] = score.Entry(c[j])
 		}
-		left -= n
+		to = to[n:]
 		i = c[7]
-		s.owned++
-	}
-	for i := h.places(); i != 0; {
-		c := s.cells.at(i)
-		sub.Places = append(sub.Places, getPlace(c))
-		i = c[7]
-		s.owned++
+		u.owned++
 	}
 }
 
-// save packs the subject that load unpacked. An empty one is dropped. It may
+func (s *shard) unpackPlaces(u *unpacked, h head) {
+	for i := h.places(); i != 0; {
+		c := s.cells.at(i)
+		u.Places = append(u.Places, getPlace(c))
+		i = c[7]
+		u.owned++
+	}
+}
+
+// save packs a subject that load unpacked. An empty one is dropped. It may
 // find no room: a newcomer that is worth less than whoever would have to go is
 // not kept, which save tells; a ring that found no room lost its oldest entries.
-func (s *shard) save(slot uint32, key uint64, kind score.Kind, now int64, r *score.Rules) bool {
-	if s.subject.Empty() {
+func (s *shard) save(u *unpacked, slot uint32, key uint64, kind score.Kind, now int64, r *score.Rules) bool {
+	if u.Empty() {
 		if slot != 0 {
 			s.drop(slot)
 		}
 		return true
 	}
 	if slot == 0 {
-		if slot = s.newHead(now, r); slot == 0 {
+		if slot = s.newHead(u, now, r); slot == 0 {
 			s.lost++
 			return false
 		}
 		s.index[key] = slot
 	}
-	s.makeRoom(slot, now, r)
+	s.makeRoom(u, slot, now, r)
 	h := head{s.heads.at(slot)}
 	was := h.lasting()
-	h.setPlain(key, kind, &s.subject)
-	s.giveChain(s.packPlaces(h, s.packRing(h, s.pool(h))))
+	h.setPlain(key, kind, &u.Subject)
+	s.giveChain(s.packPlaces(u, h, s.packRing(u, h, s.pool(h))))
 	if was || h.lasting() {
 		s.touch(slot)
 	}
@@ -122,8 +138,8 @@ func (s *shard) pool(h head) uint32 {
 }
 
 // packRing packs the ring into cells of the pool and returns the rest of it.
-func (s *shard) packRing(h head, pool uint32) uint32 {
-	ring := s.subject.Ring
+func (s *shard) packRing(u *unpacked, h head, pool uint32) uint32 {
+	ring := u.Ring
 	first, last := uint32(0), (*cell)(nil)
 	for at := 0; at < len(ring); at += ringPerCell {
 		var i uint32
@@ -139,13 +155,13 @@ func (s *shard) packRing(h head, pool uint32) uint32 {
 }
 
 // packPlaces packs the places likewise.
-func (s *shard) packPlaces(h head, pool uint32) uint32 {
+func (s *shard) packPlaces(u *unpacked, h head, pool uint32) uint32 {
 	first, last := uint32(0), (*cell)(nil)
-	for k := range s.subject.Places {
+	for k := range u.Places {
 		var i uint32
 		i, pool = s.nextCell(pool)
 		c := s.cells.at(i)
-		setPlace(c, &s.subject.Places[k])
+		setPlace(c, &u.Places[k])
 		first, last = s.link(first, last, i, c)
 	}
 	h.setPlaces(first)

@@ -31,7 +31,12 @@ type sight struct {
 	fits    bool        // reserve: the attempt may go on
 	full    bool        // reserve: the places left no room, not the score
 	taken   bool        // reserve: a place was taken
+	changed bool        // the subject is no longer what is kept of it
 }
+
+// needs tells whether there must be a subject for a deed to be done to it. The
+// others make one.
+func (d deed) needs() bool { return d != reserve && d != record }
 
 // do carries out a visit. A subject is written back where a place was taken or
 // freed, when it is recorded, and when the clock was set back. Reading alone
@@ -39,46 +44,82 @@ type sight struct {
 func (s *shard) do(v *visit) sight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slot := s.load(v.key)
-	if slot == 0 && v.deed != reserve && v.deed != record {
+	slot := s.index[v.key]
+	if slot == 0 && v.deed.needs() {
 		return sight{}
 	}
-	sub := &s.subject
-	changed := sub.SetBack(v.wall, v.rules)
-	sub.Touch(v.event.At, v.kind, v.rules)
-	var out sight
-	out.before = sub.Score
+	u := &s.desk
+	if v.deed == look {
+		if out, ok := s.glance(u, v, slot); ok {
+			return out
+		}
+	}
+	s.unpack(u, slot)
+	changed := u.arrive(v)
+	out := u.act(v)
+	if changed || out.changed {
+		out.taken = s.save(u, slot, v.key, v.kind, v.event.At, v.rules) && out.taken
+	}
+	return out
+}
+
+// glance looks at a subject without unpacking its ring, which says no more than
+// the number of its members where nothing is counted. It cannot where a place has
+// lapsed that counts, or the clock was set back.
+func (s *shard) glance(u *unpacked, v *visit, slot uint32) (sight, bool) {
+	h := head{s.heads.at(slot)}
+	u.Subject = score.Subject{Ring: u.Ring[:0], Places: u.Places[:0]}
+	h.plain(&u.Subject)
+	s.unpackPlaces(u, h)
+	for i := range u.Places {
+		if p := &u.Places[i]; p.Counts && p.Until <= v.event.At {
+			return sight{}, false
+		}
+	}
+	if u.arrive(v) {
+		return sight{}, false
+	}
+	return u.act(v), true
+}
+
+// arrive brings a subject to the time of a visit, and tells whether the clock was
+// set back.
+func (u *unpacked) arrive(v *visit) (setBack bool) {
+	setBack = u.SetBack(v.wall, v.rules)
+	u.Touch(v.event.At, v.kind, v.rules)
+	return setBack
+}
+
+// act does the deed to a subject that has arrived.
+func (u *unpacked) act(v *visit) (out sight) {
+	out.before = u.Score
 	var added score.Milli
 	switch v.deed {
 	case reserve:
-		out.fits, out.taken = sub.Reserve(v.kind, v.event, v.counts, v.rules)
-		out.full = !out.fits && !v.rules.Refuses(v.kind, sub.Score)
-		changed = out.taken || changed
+		out.fits, out.taken = u.Reserve(v.kind, v.event, v.counts, v.rules)
+		out.full = !out.fits && !v.rules.Refuses(v.kind, u.Score)
+		out.changed = out.taken
 	case giveBack:
-		changed = s.giveBack(&v.event) || changed
+		out.changed = u.giveBack(&v.event)
 	case settle:
-		changed = sub.Settle(v.event) || changed
+		out.changed = u.Settle(v.event)
 	case record:
-		added = sub.Record(v.kind, v.event, v.rules)
+		added = u.Record(v.kind, v.event, v.rules)
 		if v.event.Outcome == score.Success && v.kind != score.Network {
-			sub.Forgive(v.event.Entry.Member(), v.rules)
+			u.Forgive(v.event.Entry.Member(), v.rules)
 		}
-		changed = true
+		out.changed = true
 	}
-	if changed {
-		out.taken = s.save(slot, v.key, v.kind, v.event.At, v.rules) && out.taken
-	}
-	out.reading = sub.Read()
+	out.reading = u.Read()
 	out.reading.Added = added
 	return out
 }
 
 // giveBack removes the newest place of exactly this attempt.
-func (s *shard) giveBack(e *score.Event) bool {
-	places := s.subject.Places
-	for i := len(places) - 1; i >= 0; i-- {
-		if places[i].Guess == e.Guess && places[i].Entry == e.Entry {
-			s.subject.Places = append(places[:i], places[i+1:]...)
+func (u *unpacked) giveBack(e *score.Event) bool {
+	for i := len(u.Places) - 1; i >= 0; i-- {
+		if u.Places[i].Guess == e.Guess && u.Places[i].Entry == e.Entry {
+			u.Places = append(u.Places[:i], u.Places[i+1:]...)
 			return true
 		}
 	}
@@ -89,9 +130,9 @@ func (s *shard) giveBack(e *score.Event) bool {
 func (s *shard) forget(key uint64, kind score.Kind, now int64, r *score.Rules) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slot := s.load(key); slot != 0 {
-		s.subject.Forget()
-		s.save(slot, key, kind, now, r)
+	if slot := s.load(&s.desk, key); slot != 0 {
+		s.desk.Forget()
+		s.save(&s.desk, slot, key, kind, now, r)
 	}
 }
 
@@ -99,9 +140,10 @@ func (s *shard) forget(key uint64, kind score.Kind, now int64, r *score.Rules) {
 func (s *shard) freeRing(key uint64, kind score.Kind, now int64, r *score.Rules) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slot := s.load(key); slot != 0 {
-		s.subject.Ring = s.subject.Ring[:0]
-		s.save(slot, key, kind, now, r)
+	if slot := s.load(&s.desk, key); slot != 0 {
+		s.desk.Ring = s.desk.Ring[:0]
+		s.desk.Recount()
+		s.save(&s.desk, slot, key, kind, now, r)
 	}
 }
 
@@ -118,13 +160,13 @@ func (s *shard) sweep(from, n uint32, now int64, r *score.Rules) uint32 {
 		if !h.used() || score.Decay(h.score(), r.Steps(now-h.at())) > 0 && h.at() <= now && h.places() == 0 {
 			continue
 		}
-		s.unpack(slot)
-		if s.subject.SetBack(now, r) {
-			s.save(slot, h.key(), h.kind(), now, r)
+		s.unpack(&s.desk, slot)
+		if s.desk.SetBack(now, r) {
+			s.save(&s.desk, slot, h.key(), h.kind(), now, r)
 			continue
 		}
-		s.subject.Touch(now, h.kind(), r)
-		if s.subject.Empty() {
+		s.desk.Touch(now, h.kind(), r)
+		if s.desk.Empty() {
 			s.drop(slot)
 		}
 	}
