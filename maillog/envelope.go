@@ -31,10 +31,17 @@ func (p *Parser) envelope(s string, nested int) bool {
 			return false
 		}
 		p.line.At = at
+		kind := afterISO
+		if s[10] == ' ' {
+			kind = afterPlain
+		}
+		if p.remembered(rest, kind) {
+			return true
+		}
 		if inner, ok := container(rest[1:]); ok && nested < maxNested && p.envelope(inner, nested+1) {
 			return true
 		}
-		return p.header(strings.TrimLeft(rest, " "), s[10] == ' ')
+		return p.headerOf(rest, kind)
 	default:
 		at, rest, ok := p.stamps.rfc3164(s)
 		if !ok {
@@ -46,8 +53,17 @@ func (p *Parser) envelope(s string, nested int) bool {
 		if rest == "" || rest[0] != ' ' {
 			return false
 		}
-		return p.header(strings.TrimLeft(rest, " "), false)
+		return p.remembered(rest, afterRFC3164) || p.headerOf(rest, afterRFC3164)
 	}
+}
+
+// headerOf reads the header that follows a time, and remembers it.
+func (p *Parser) headerOf(rest string, kind headerKind) bool {
+	if !p.header(strings.TrimLeft(rest, " "), kind == afterPlain) {
+		return false
+	}
+	p.remember(rest, kind)
+	return true
 }
 
 // priority reads "<22>" and what follows: RFC 3164, or RFC 5424 with its version.

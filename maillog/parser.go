@@ -61,12 +61,14 @@ type Parser struct {
 	stamps   stamps
 	counted  DovecotLines
 	programs programs
+	headers  headers
 	host     string // the last line's
 	unquoted []byte // the message of a line in JSON
 
 	// The line that is being read.
 	line     Line
 	message  string
+	prog     *program // that of a header that is remembered, or nil
 	kind     string
 	service  string
 	times    int // how often the line stands for the same attempt
@@ -106,7 +108,7 @@ func (p *Parser) Parse(line []byte, yield func(guard.Attempt)) Reading {
 	// Parsers see a view of the line, of which nothing outlives this call but what
 	// found copies.
 	text := unsafe.String(unsafe.SliceData(line), len(line))
-	p.line, p.message, p.service, p.times, p.attempts, p.yield = Line{}, "", "", 1, 0, yield
+	p.line, p.message, p.prog, p.service, p.times, p.attempts, p.yield = Line{}, "", nil, "", 1, 0, yield
 	if !p.envelope(text, 0) {
 		p.last.forget()
 		if strings.TrimSpace(text) == "" {
@@ -151,8 +153,11 @@ func (p *Parser) read() Reading {
 	if r, repeated := p.repeated(); repeated {
 		return r
 	}
-	prog := p.programs.of(p.line.Program)
-	p.line.Program = prog.name
+	prog := p.prog
+	if prog == nil {
+		prog = p.programs.of(p.line.Program)
+		p.line.Program = prog.name
+	}
 	if prog.read == nil {
 		p.last.forget()
 		return Reading{Kind: prog.kind}

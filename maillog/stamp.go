@@ -19,6 +19,10 @@ type stamps struct {
 	east    int // of fixed, in seconds
 	day     [10]byte
 	dayBase int64 // when day began in UTC
+
+	zoned     [17]byte // the text up to the seconds of the last stamp with a zone
+	zonedBase int64    // when that minute began, in Unix seconds
+	offset    string   // the text of its zone
 }
 
 // slack is how far a line may be ahead of the latest moment: clocks and zones of
@@ -82,14 +86,20 @@ func (t *stamps) iso(s string) (at time.Time, rest string, ok bool) {
 	if len(s) < 19 || s[4] != '-' || s[7] != '-' || s[10] != 'T' && s[10] != ' ' || s[13] != ':' || s[16] != ':' {
 		return at, s, false
 	}
+	sec, ok3 := two(s, 17)
+	if s[:17] == string(t.zoned[:]) && ok3 && sec <= 60 {
+		nanos, rest := fraction(s[19:])
+		if after, ok := strings.CutPrefix(rest, t.offset); ok {
+			return time.Unix(t.zonedBase+int64(sec), nanos).In(t.fixed), after, true
+		}
+	}
 	hour, ok1 := two(s, 11)
 	minute, ok2 := two(s, 14)
-	sec, ok3 := two(s, 17)
 	if !ok1 || !ok2 || !ok3 || hour > 23 || minute > 59 || sec > 60 {
 		return at, s, false
 	}
-	nanos, rest := fraction(s[19:])
-	east, rest, zoned := offset(rest)
+	nanos, zone := fraction(s[19:])
+	east, rest, zoned := offset(zone)
 	if !zoned {
 		return t.local(s, hour, minute, sec, nanos, rest)
 	}
@@ -107,8 +117,12 @@ func (t *stamps) iso(s string) (at time.Time, rest string, ok bool) {
 			t.fixed = time.FixedZone("", east)
 		}
 	}
-	unix := t.dayBase + int64(hour*3600+minute*60+sec-east)
-	return time.Unix(unix, nanos).In(t.fixed), rest, true
+	t.zonedBase = t.dayBase + int64(hour*3600+minute*60-east)
+	copy(t.zoned[:], s)
+	if zone = zone[:len(zone)-len(rest)]; zone != t.offset {
+		t.offset = strings.Clone(zone)
+	}
+	return time.Unix(t.zonedBase+int64(sec), nanos).In(t.fixed), rest, true
 }
 
 // local finishes a stamp that has no zone.

@@ -3,8 +3,6 @@ package replay
 import (
 	"net/netip"
 	"testing"
-
-	"github.com/saslguard/saslguard/guard"
 )
 
 // limited is the figures of steps under small limits.
@@ -15,7 +13,7 @@ func limited(l limits) (*stats, func(client, account string)) {
 		at++
 		p := netip.MustParsePrefix(client + "/32")
 		n, _ := p.Addr().Prefix(24)
-		s.note(&step{at: at, times: 1, failed: true, client: p, network: n, account: account, asked: &guard.Verdict{}, counted: &guard.Verdict{}})
+		s.note(&step{at: at, times: 1, failed: true, client: p, network: n, account: account})
 	}
 }
 

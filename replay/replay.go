@@ -101,6 +101,7 @@ func readAll(ctx context.Context, logs []*logfile.Log, sims []*simulation, o *Op
 	for i, s := range sims {
 		queues[i] = make(chan []guard.Attempt, simQueue)
 		group.Go(func() error { return s.run(ctx, queues[i]) })
+		group.Go(func() error { s.note(); return nil })
 	}
 	m := merger{
 		waiting: slices.Clone(streams),
@@ -125,18 +126,6 @@ func readAll(ctx context.Context, logs []*logfile.Log, sims []*simulation, o *Op
 		return m.run(ctx)
 	})
 	return streams, group.Wait()
-}
-
-// run replays batches until there are no more.
-func (s *simulation) run(ctx context.Context, batches <-chan []guard.Attempt) error {
-	for batch := range batches {
-		for i := range batch {
-			if err := s.attempt(ctx, &batch[i]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // watchProgress tells progress until it is stopped, and then once more.
@@ -198,6 +187,7 @@ func collect(streams []*stream, zone *time.Location) Read {
 		all.Other += r.Other
 		all.Unknown += r.Unknown
 		all.Malformed += r.Malformed
+		all.Cut += r.Cut
 		all.Outside += r.Outside
 		if !r.First.IsZero() && (all.First.IsZero() || r.First.Before(all.First)) {
 			all.First = r.First.In(zone)

@@ -27,6 +27,7 @@ type Read struct {
 	Other      int       `json:"other"`   // lines that are not about logins
 	Unknown    int       `json:"unknown"` // lines that look like failed logins and were not understood
 	Malformed  int       `json:"malformed"`
+	Cut        int       `json:"cut"`     // of those, lines that are longer than any is read
 	Outside    int       `json:"outside"` // attempts before --since or from --until on
 	First      time.Time `json:"first,omitzero"`
 	Last       time.Time `json:"last,omitzero"`

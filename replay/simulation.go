@@ -26,12 +26,15 @@ type simulation struct {
 	store *memory.Store
 	guard *guard.Guard
 	said  *sayings
-	stats *stats
+	focus Focus
+	trial guard.Trial // of one attempt after the other
 
-	// Of one attempt, so that none allocates.
-	asked   guard.Verdict
-	told    [1]guard.Attempt
-	counted [1]guard.Verdict
+	// What came of the attempts goes on to the figures, which have a goroutine of
+	// their own, and batches that were noted come back.
+	stats *stats
+	steps []step
+	noted chan []step
+	spare chan []step
 
 	stop context.CancelFunc
 	done chan error
@@ -60,7 +63,10 @@ func newSimulation(set RuleSet, l limits, focus Focus) (*simulation, error) {
 		return nil, fmt.Errorf("the rules of %s: %w", set.Name, err)
 	}
 	focus.Account = rules.Account(focus.Account)
-	s := &simulation{set: set, rules: rules, said: newSayings(), stats: newStats(l, focus), done: make(chan error, 1)}
+	s := &simulation{
+		set: set, rules: rules, said: newSayings(), focus: focus, stats: newStats(l, focus), done: make(chan error, 1),
+		noted: make(chan []step, stepQueue), spare: make(chan []step, stepQueue+2),
+	}
 	s.store, err = memory.Open(
 		memory.Config{Subjects: maxSubjects, Bans: maxBans, Familiar: maxFamiliar},
 		memory.Options{Now: s.clock.Now, Key: fixedKey})
@@ -83,47 +89,75 @@ func newSimulation(set RuleSet, l limits, focus Focus) (*simulation, error) {
 	return s, nil
 }
 
+const (
+	stepBatch = 512 // attempts whose figures are noted at once
+	stepQueue = 4   // batches of them that wait
+)
+
+// run replays batches until there are no more, and has their figures noted.
+func (s *simulation) run(ctx context.Context, batches <-chan []guard.Attempt) error {
+	defer close(s.noted)
+	for batch := range batches {
+		for i := range batch {
+			if err := s.attempt(ctx, &batch[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return s.hand(ctx)
+}
+
+// hand hands on the figures of what was replayed since it last did.
+func (s *simulation) hand(ctx context.Context) error {
+	select {
+	case s.noted <- s.steps:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case s.steps = <-s.spare:
+	default:
+		s.steps = make([]step, 0, stepBatch)
+	}
+	return nil
+}
+
+// note takes the figures of all attempts.
+func (s *simulation) note() {
+	for steps := range s.noted {
+		for i := range steps {
+			s.stats.note(&steps[i])
+		}
+		select {
+		case s.spare <- steps[:0]:
+		default:
+		}
+	}
+}
+
 // attempt lets the guard judge and count what a line of the log tells of. A line
 // that stands for several attempts is as many, since each would have been judged.
 func (s *simulation) attempt(ctx context.Context, a *guard.Attempt) error {
 	s.clock.reach(a.At)
 	one := *a
 	one.Count = 1
-	st := step{
-		at:     a.At.UnixMilli(),
-		failed: failed(a.Outcome), passed: a.Outcome == score.Success,
-		account: s.rules.Account(a.Login),
-	}
-	if a.Client.IsValid() {
-		st.client, st.network = s.rules.Subjects(a.Client)
-		st.allowed = s.rules.AllowsClient(a.Client)
-	}
-	for left := max(a.Count, 1); left > 0; left -= st.times {
-		st.times = 1
-		if s.asked.Rule == guard.RuleBan && left < a.Count {
-			st.times = left // a ban counts nothing: the others meet it as the last one did
+	times := 1
+	for left := max(a.Count, 1); left > 0; left -= times {
+		times = 1
+		if s.trial.Asked.Rule == guard.RuleBan && left < a.Count {
+			times = left // a ban counts nothing: the others meet it as the last one did
 		}
-		if err := s.one(ctx, &one, &st); err != nil {
-			return err
+		if err := s.guard.Try(ctx, &one, &s.trial); err != nil {
+			return fmt.Errorf("simulating: %w", err)
 		}
+		if len(s.steps) == stepBatch {
+			if err := s.hand(ctx); err != nil {
+				return err
+			}
+		}
+		s.steps = append(s.steps, step{})
+		s.steps[len(s.steps)-1].of(a, &s.trial, times, s.focus)
 	}
-	return nil
-}
-
-func (s *simulation) one(ctx context.Context, a *guard.Attempt, st *step) error {
-	outcome := a.Outcome
-	a.Outcome = score.Unknown
-	s.asked = s.guard.Check(ctx, a)
-	a.Outcome = outcome
-	s.told[0] = *a
-	if s.asked.Action == guard.Refuse {
-		s.told[0].Outcome = score.Refused
-	}
-	if err := s.guard.Apply(ctx, s.told[:], s.counted[:]); err != nil {
-		return fmt.Errorf("simulating: %w", err)
-	}
-	st.asked, st.counted = &s.asked, &s.counted[0]
-	s.stats.note(st)
 	return nil
 }
 

@@ -2,8 +2,10 @@ package replay
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/score"
 )
 
 // Limits are how much is remembered of a log for the report. What the guard itself
@@ -104,13 +106,40 @@ type step struct {
 	times   int   // attempts that are alike, at least one
 	failed  bool  // what the log says; neither: it is no fault of the client
 	passed  bool
+	allowed bool // the rules exempt the client
 	client  netip.Prefix
 	network netip.Prefix
-	allowed bool // the rules exempt the client
 	account string
-	asked   *guard.Verdict // before the password was looked at
-	counted *guard.Verdict // when the outcome was counted
+
+	// What was answered before the password was looked at.
+	action guard.Action
+	delay  time.Duration
+	rule   guard.Rule
+
+	banned bool   // counting the outcome led to a ban
+	until  int64  // of the ban
+	reason string // of all this, where it is in focus
 }
+
+// of fills in a step.
+func (st *step) of(a *guard.Attempt, t *guard.Trial, times int, focus Focus) {
+	st.at, st.times = a.At.UnixMilli(), times
+	st.failed, st.passed, st.allowed = failed(a.Outcome), a.Outcome == score.Success, t.Allowed
+	st.client, st.network, st.account = t.Client, t.Network, t.Account
+	st.action, st.delay, st.rule = t.Asked.Action, t.Asked.Delay, t.Asked.Rule
+	if e := t.Counted.Entry; e != nil && e.Since.UnixMilli() == st.at {
+		st.banned, st.until = true, e.Until.UnixMilli()
+	}
+	if focus.Set() && focus.has(st) {
+		st.reason = t.Asked.Reason()
+		if st.begins() {
+			st.reason = t.Counted.Reason()
+		}
+	}
+}
+
+// begins tells whether a ban began with the attempt.
+func (st *step) begins() bool { return st.banned && st.rule != guard.RuleBan }
 
 // note takes an attempt into the figures.
 func (s *stats) note(st *step) {
@@ -132,7 +161,7 @@ func (s *stats) note(st *step) {
 // noteClient returns the client, if it has figures, and whether this was its first
 // failure.
 func (s *stats) noteClient(st *step) (c *client, fresh bool) {
-	refused := st.asked.Action == guard.Refuse
+	refused := st.action == guard.Refuse
 	c = s.clients.subjects[st.client]
 	if c == nil {
 		if !st.failed && !refused || !st.client.IsValid() {
@@ -159,20 +188,20 @@ func (s *stats) noteClient(st *step) (c *client, fresh bool) {
 	case refused:
 		c.refused += st.times
 		if c.refusedFrom == 0 {
-			c.refusedFrom, c.rule = st.at, st.asked.Rule
+			c.refusedFrom, c.rule = st.at, st.rule
 			s.totals.ClientsRefused++
 		}
-	case st.asked.Action == guard.Tarpit && c.delayedFrom == 0:
+	case st.action == guard.Tarpit && c.delayedFrom == 0:
 		c.delayedFrom = st.at
 		s.totals.ClientsDelayed++
 	}
-	if e := st.counted.Entry; e != nil && e.Since.UnixMilli() == st.at && e.Until.UnixMilli() > c.bannedUntil {
+	if st.banned && st.until > c.bannedUntil {
 		if c.bannedFrom == 0 {
 			c.bannedFrom = st.at
 			s.totals.ClientsBanned++
 		}
 		c.bans++
-		c.bannedUntil = e.Until.UnixMilli()
+		c.bannedUntil = st.until
 		s.totals.Bans++
 	}
 	return c, fresh
@@ -198,7 +227,7 @@ func (s *stats) noteNetwork(st *step) *network {
 	if !st.network.IsValid() {
 		return nil
 	}
-	byNetwork := st.asked.Rule == guard.RuleNetworkScore
+	byNetwork := st.rule == guard.RuleNetworkScore
 	n := s.networks.subjects[st.network]
 	if n == nil {
 		if !st.failed && !byNetwork {
@@ -221,7 +250,7 @@ func (s *stats) noteAccount(st *step) *account {
 	if st.account == "" {
 		return nil
 	}
-	byAccount := st.asked.Rule == guard.RuleAccountScore
+	byAccount := st.rule == guard.RuleAccountScore
 	a := s.accounts.subjects[st.account]
 	if a == nil {
 		if !st.failed && !byAccount {
@@ -235,7 +264,7 @@ func (s *stats) noteAccount(st *step) *account {
 	case st.failed:
 		a.failures += st.times
 		a.last = max(a.last, st.at)
-		if st.asked.Action != guard.Refuse {
+		if st.action != guard.Refuse {
 			a.verified += st.times
 		}
 	case st.passed:
@@ -252,7 +281,7 @@ func mark(st *step, from *int64, delayed, refused *int) {
 	if *from == 0 {
 		*from = st.at
 	}
-	if st.asked.Action == guard.Refuse {
+	if st.action == guard.Refuse {
 		*refused += st.times
 	} else {
 		*delayed += st.times

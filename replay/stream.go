@@ -86,6 +86,8 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.file.Error = err.Error()
 	}
+	_, cut := s.log.Count()
+	s.read.Cut = int(cut)
 	hand()
 }
 

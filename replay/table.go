@@ -8,6 +8,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/saslguard/saslguard/maillog"
 )
 
 // clockFormat is how a moment is written in a table; the year is in the head of the
@@ -122,6 +124,9 @@ func (w *writer) read(r *Read) {
 	w.printf("  %-58s %9s\n", "lines about something else", number(r.Other))
 	if r.Malformed > 0 {
 		w.printf("  %-58s %9s\n", "lines that are no log lines", number(r.Malformed))
+	}
+	if r.Cut > 0 {
+		w.printf("    %-56s %9s\n", fmt.Sprintf("longer than %d KiB, so that their end was not read", maillog.MaxLine>>10), number(r.Cut))
 	}
 	if r.Outside > 0 {
 		w.printf("  %-58s %9s\n", "attempts outside of --since and --until", number(r.Outside))

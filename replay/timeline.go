@@ -42,17 +42,21 @@ type event struct {
 // maxEvents bounds a timeline.
 const maxEvents = 200
 
+// has tells whether an attempt is in focus.
+func (f *Focus) has(st *step) bool {
+	return (!f.Client.IsValid() || f.Client.Overlaps(st.client)) && (f.Account == "" || f.Account == st.account)
+}
+
 func (t *timeline) note(st *step) {
-	if t.focus.Client.IsValid() && !t.focus.Client.Overlaps(st.client) ||
-		t.focus.Account != "" && t.focus.Account != st.account {
+	if !t.focus.has(st) {
 		return
 	}
 	e := event{
 		at: st.at, until: st.at, client: st.client, account: st.account, failed: st.failed, passed: st.passed,
-		action: st.asked.Action, delay: st.asked.Delay, rule: st.asked.Rule, count: st.times,
+		action: st.action, delay: st.delay, rule: st.rule, reason: st.reason, count: st.times,
 	}
-	if ban := st.counted.Entry; ban != nil && ban.Since.UnixMilli() == st.at && st.asked.Rule != guard.RuleBan {
-		e.banned, e.ended = true, ban.Until.UnixMilli()
+	if st.begins() {
+		e.banned, e.ended = true, st.until
 	}
 	if last := len(t.events) - 1; last >= 0 && t.events[last].like(&e) {
 		t.events[last].count += e.count
@@ -62,10 +66,6 @@ func (t *timeline) note(st *step) {
 	if len(t.events) >= maxEvents {
 		t.more += e.count
 		return
-	}
-	e.reason = st.asked.Reason()
-	if e.banned {
-		e.reason = st.counted.Reason()
 	}
 	t.events = append(t.events, e)
 }

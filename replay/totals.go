@@ -26,7 +26,7 @@ type Totals struct {
 }
 
 func (t *Totals) note(st *step) {
-	refused, delayed := st.asked.Action == guard.Refuse, st.asked.Action == guard.Tarpit
+	refused, delayed := st.action == guard.Refuse, st.action == guard.Tarpit
 	switch {
 	case st.failed:
 		t.Failures += st.times

@@ -75,8 +75,12 @@ func (f *replayFlags) run(c *cobra.Command, paths []string) error {
 	o.Progress = bar.tell
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	began := time.Now()
 	report, err := replay.Run(ctx, o)
 	bar.end()
+	if f.verbose && report != nil {
+		writeCost(c.ErrOrStderr(), report.Read.Lines, time.Since(began))
+	}
 	switch {
 	case errors.Is(err, replay.ErrNothing):
 		if e := f.write(c.OutOrStdout(), report); e != nil {

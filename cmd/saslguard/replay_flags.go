@@ -23,6 +23,7 @@ type replayFlags struct {
 	since, until      string
 	timezone          string
 	output, explain   string
+	verbose           bool
 }
 
 func (f *replayFlags) add(c *cobra.Command) {
@@ -39,6 +40,7 @@ func (f *replayFlags) add(c *cobra.Command) {
 	fs.StringVar(&f.until, "until", "", "leave out what is at this `time` or after")
 	fs.StringVar(&f.timezone, "timezone", "", "`zone` of the log where it names none, and of the report: Europe/Berlin, UTC (default this machine's)")
 	fs.StringVarP(&f.output, "output", "o", "table", "`format`: table, json or raw")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on standard error what reading took: time, processor time, and the most memory")
 	fs.StringVar(&f.explain, "explain", "", "say how one `line` is read, field by field; - reads lines from standard input")
 }
 

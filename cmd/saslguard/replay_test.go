@@ -40,11 +40,13 @@ func TestReplayReports(t *testing.T) {
 		{"fail2ban.txt", []string{"--maxretry", "5", "--findtime", "10m", "--bantime", "1h", "--compare", "defaults", "--top", "5"}},
 		{"client.txt", []string{"--client", "198.51.100.77"}},
 		{"account.txt", []string{"--account", "alice@example.org", "--top", "3"}},
+		{"since.txt", []string{"--since", "2026-11-22 08:00", "--until", "2026-11-22T09:00:00+01:00", "--top", "3"}},
+		{"timezone.txt", []string{"testdata/replay/local.log", "--timezone", "America/New_York", "--since", "2026-11-22T12:10:05Z", "--until", "2026-11-22 07:10:20"}},
 		{"explain.txt", []string{"--explain", "2026-11-22T07:00:00+01:00 mx1 postfix/submission/smtpd[7]: warning: unknown[203.0.113.7]: SASL LOGIN authentication failed: authentication failure, sasl_username=info\x1b[31m"}},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			args := c.args
-			if args == nil || args[0] != "--explain" {
+			if args == nil || strings.HasPrefix(args[0], "-") && args[0] != "--explain" {
 				args = append([]string{sampleLog}, args...)
 			}
 			code, got, stderr := runReplay(t, args...)
@@ -100,6 +102,7 @@ func TestReplayCommandLine(t *testing.T) {
 	empty := write("empty.log", "")
 	other := write("other.log", "2026-11-22T07:00:00Z mx1 kernel: all is well\n")
 	words := write("words.log", "once upon a time\n")
+	long := write("long.log", "2026-11-22T07:00:00Z mx1 postfix/smtpd[7]: "+strings.Repeat("x", 70_000)+"\n")
 	binary := write("binary", string(make([]byte, 1000)))
 	for _, c := range []struct {
 		args   string
@@ -129,6 +132,8 @@ func TestReplayCommandLine(t *testing.T) {
 		{sampleLog + " --since 2026-11-22T10:00:00+01:00 --until 2026-11-22T11:00:00+01:00", exitOK, "attempts outside of --since and --until", ""},
 		{sampleLog + " --since 2026-11-23 --until 2026-11-22", exitUsage, "", "nothing is left"},
 		{sampleLog + " --top -1", exitUsage, "", "--top -1 is negative"},
+		{sampleLog + " -v", exitOK, "Worst clients", "398 lines in "},
+		{long, exitFailed, "longer than 64 KiB", "nothing was recognised"},
 		{sampleLog + " -o xml", exitUsage, "", "table, json or raw"},
 		{sampleLog + " --timezone Mars/Olympus", exitUsage, "", "Europe/Berlin"},
 		{"--explain=", exitUsage, "", "--explain needs a line"},

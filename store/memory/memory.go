@@ -94,7 +94,7 @@ type Store struct {
 	ledger  *ledger
 	file    *boltfile.File // nil: nothing is durable
 	meters  *meters
-	trials  sync.Pool // of *trial
+	trials  sync.Pool                   // of *trial
 	rules   atomic.Pointer[score.Rules] // the latest that an operation came with
 
 	closed  atomic.Bool

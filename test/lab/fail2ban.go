@@ -15,15 +15,19 @@ type Jail struct {
 	FindTime, BanTime time.Duration
 }
 
-// Fail2ban is a fail2ban-server that watches one log with Debian's filter for
-// Postfix. Everything of it is in a directory of its own, and its bans are lines in
-// a file: it has no action that could touch a firewall.
+// Fail2ban is a fail2ban-server that watches a log for each of its jails, with
+// Debian's filters. Everything of it is in a directory of its own, and its bans are
+// lines in files: it has no action that could touch a firewall.
 type Fail2ban struct {
-	Log string // the log that it watches, empty at first
-
 	dir  string
-	bans string
 	proc *Process
+}
+
+// Fail2banJails are the names of the jails, and their filters.
+var Fail2banJails = map[string]string{
+	"postfix":  "postfix[mode=auth]",
+	"dovecot":  "dovecot",
+	"sendmail": "sendmail-auth",
 }
 
 // The files of a fail2ban of the lab. Only the filters are the system's.
@@ -41,37 +45,41 @@ pidfile = %[1]s/pid
 dbfile = %[1]s/fail2ban.sqlite3
 dbpurgeage = 1d
 `
-	fail2banJail = `[postfix-sasl]
+	fail2banJail = `[%[1]s]
 enabled = true
-filter = postfix[mode=auth]
+filter = %[2]s
 backend = polling
 usedns = no
-logpath = %[1]s/mail.log
-maxretry = %[2]d
-findtime = %[3]d
-bantime = %[4]d
+logpath = %[3]s/%[1]s.log
+maxretry = %[4]d
+findtime = %[5]d
+bantime = %[6]d
 action = record
 `
 	fail2banAction = `[Definition]
 actionstart =
 actionstop =
 actioncheck =
-actionban = echo '<ip>' >> '%[1]s/bans'
+actionban = echo '<ip>' >> '%[1]s/<name>.bans'
 actionunban =
 `
 )
 
-// StartFail2ban runs a fail2ban until the test ends. When it returns, the log is
-// watched.
+// StartFail2ban runs a fail2ban until the test ends. When it returns, the logs are
+// watched, and empty.
 func StartFail2ban(t testing.TB, j Jail) *Fail2ban {
 	t.Helper()
 	Require(t, NeedFail2ban)
 	dir := Dir(t)
-	f := &Fail2ban{Log: filepath.Join(dir, "mail.log"), dir: dir, bans: filepath.Join(dir, "bans")}
+	f := &Fail2ban{dir: dir}
 	conf := filepath.Join(dir, "conf")
+	var jails strings.Builder
+	for name, filter := range Fail2banJails {
+		fmt.Fprintf(&jails, fail2banJail, name, filter, dir, j.MaxRetry, int(j.FindTime.Seconds()), int(j.BanTime.Seconds()))
+	}
 	for name, text := range map[string]string{
 		"fail2ban.conf":        fmt.Sprintf(fail2banConf, dir),
-		"jail.conf":            fmt.Sprintf(fail2banJail, dir, j.MaxRetry, int(j.FindTime.Seconds()), int(j.BanTime.Seconds())),
+		"jail.conf":            jails.String(),
 		"action.d/record.conf": fmt.Sprintf(fail2banAction, dir),
 	} {
 		path := filepath.Join(conf, name)
@@ -85,21 +93,28 @@ func StartFail2ban(t testing.TB, j Jail) *Fail2ban {
 	if err := os.Symlink(fail2banFilters, filepath.Join(conf, "filter.d")); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{f.Log, f.bans} {
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			t.Fatal(err)
+	for name := range Fail2banJails {
+		for _, path := range []string{f.log(name), f.bans(name)} {
+			if err := os.WriteFile(path, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	f.proc = StartProcess(t, fail2banPath, []string{"-f", "-c", conf, "-s", filepath.Join(dir, "socket"), "-p", filepath.Join(dir, "pid")}, nil)
-	if _, err := f.proc.WaitLine("Jail 'postfix-sasl' started", startWithin); err != nil {
-		t.Fatal(err)
+	for name := range Fail2banJails {
+		if _, err := f.proc.WaitLine("Jail '"+name+"' started", startWithin); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return f
 }
 
-// Append adds lines to the log, as a mail server does.
-func (f *Fail2ban) Append(lines string) error {
-	file, err := os.OpenFile(f.Log, os.O_WRONLY|os.O_APPEND, 0)
+func (f *Fail2ban) log(jail string) string  { return filepath.Join(f.dir, jail+".log") }
+func (f *Fail2ban) bans(jail string) string { return filepath.Join(f.dir, jail+".bans") }
+
+// Append adds lines to the log of a jail, as a mail server does.
+func (f *Fail2ban) Append(jail, lines string) error {
+	file, err := os.OpenFile(f.log(jail), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}
@@ -110,16 +125,16 @@ func (f *Fail2ban) Append(lines string) error {
 	return file.Close()
 }
 
-// Banned returns the addresses that were banned, in that order.
-func (f *Fail2ban) Banned() ([]string, error) {
-	text, err := os.ReadFile(f.bans)
+// Banned returns the addresses that a jail has banned, in that order.
+func (f *Fail2ban) Banned(jail string) ([]string, error) {
+	text, err := os.ReadFile(f.bans(jail))
 	return strings.Fields(string(text)), err
 }
 
-// WaitBanned waits until an address is banned.
-func (f *Fail2ban) WaitBanned(address string, timeout time.Duration) error {
+// WaitBanned waits until a jail has banned an address.
+func (f *Fail2ban) WaitBanned(jail, address string, timeout time.Duration) error {
 	return eventually(timeout, func() error {
-		banned, err := f.Banned()
+		banned, err := f.Banned(jail)
 		if err != nil {
 			return err
 		}

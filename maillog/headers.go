@@ -1,0 +1,93 @@
+package maillog
+
+import "strings"
+
+// headers remembers how the lines of a log have named host and program, so that a
+// line that begins as one before it need not be taken apart again. A log has few of
+// them.
+type headers [64]header
+
+// header is a blank, a host, a program, and the bracket or colon after it, as they
+// were read by Parser.header.
+type header struct {
+	text string
+	kind headerKind
+	host string
+	prog *program
+}
+
+// headerKind is what else decides how a header is read: the time before it.
+type headerKind uint8
+
+const (
+	afterISO headerKind = iota
+	afterPlain
+	afterRFC3164
+)
+
+// The bounds of a header that is remembered, in bytes. One that is shorter might be
+// another's beginning (container).
+const (
+	shortestHeader = 6
+	longestHeader  = 128
+)
+
+// cut returns the header that rest begins with, "" if there is none to remember.
+func (h *headers) cut(rest string) string {
+	for i := range min(len(rest), longestHeader) {
+		if c := rest[i]; c == '[' || c == ':' {
+			if i+1 < shortestHeader {
+				return ""
+			}
+			return rest[:i+1]
+		}
+	}
+	return ""
+}
+
+func (h *headers) slot(text string) *header {
+	n := len(text)
+	return &h[(7*n+int(text[n-2])+3*int(text[n-3])+5*int(text[n-5]))%len(h)]
+}
+
+// remembered reads what follows the time if its header was read before.
+func (p *Parser) remembered(rest string, kind headerKind) bool {
+	text := p.headers.cut(rest)
+	if text == "" {
+		return false
+	}
+	h := p.headers.slot(text)
+	if h.text != text || h.kind != kind {
+		return false
+	}
+	pid, after := 0, rest[len(text):]
+	if text[len(text)-1] == '[' {
+		var ok bool
+		if pid, after, ok = number(after); !ok || len(after) < 2 || after[0] != ']' || after[1] != ':' {
+			return false
+		}
+		after = after[2:]
+	} else if after != "" && after[0] != ' ' {
+		return false
+	}
+	p.line.Host, p.line.Program, p.line.PID, p.prog = h.host, h.prog.name, pid, h.prog
+	p.message = strings.TrimPrefix(after, " ")
+	p.solaris()
+	return true
+}
+
+// remember keeps the header that was read of rest, if it stands there as it was read.
+func (p *Parser) remember(rest string, kind headerKind) {
+	text := p.headers.cut(rest)
+	if text == "" || p.line.Host == "" || p.line.Program == "" {
+		return
+	}
+	host, program, ok := strings.Cut(strings.TrimLeft(text[:len(text)-1], " "), " ")
+	if !ok || host != p.line.Host || strings.TrimLeft(program, " ") != p.line.Program {
+		return
+	}
+	if c := text[1]; isDigit(c) || c == '<' || c == '{' || text[4] == ' ' && monthOf(text[1:4]) != 0 {
+		return // what follows may make it another envelope
+	}
+	*p.headers.slot(text) = header{text: strings.Clone(text), kind: kind, host: strings.Clone(host), prog: p.programs.of(p.line.Program)}
+}
