@@ -45,9 +45,12 @@ func (h *headers) cut(rest string) string {
 	return ""
 }
 
+// slot is where a header is kept. What tells programs apart is their length and how
+// they end; with these factors 20 of the 21 that are common with Postfix and Dovecot
+// have a slot of their own.
 func (h *headers) slot(text string) *header {
 	n := len(text)
-	return &h[(7*n+int(text[n-2])+3*int(text[n-3])+5*int(text[n-5]))%len(h)]
+	return &h[(3*n+5*int(text[n-2])+7*int(text[n-3])+11*int(text[n-4])+13*int(text[n-5]))%len(h)]
 }
 
 // remembered reads what follows the time if its header was read before.
