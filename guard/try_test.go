@@ -103,7 +103,7 @@ func TestTryIsCheckAndApply(t *testing.T) {
 			r := rand.New(rand.NewPCG(5, 6))
 			var got, want Trial
 			bans := 0
-			for step := range 20_000 {
+			for step := range 6000 {
 				now.Advance(time.Duration(r.Int64N(int64(90 * time.Second))))
 				a := attemptOf(r, now.Now().Add(-time.Duration(r.IntN(3))*time.Second))
 				if err := one.Try(t.Context(), &a, &got); err != nil {

@@ -30,7 +30,7 @@ func TestTryIsReserveAndRecord(t *testing.T) {
 	one, two := open(t, smallest(), o), open(t, smallest(), o)
 	r := rand.New(rand.NewPCG(8, 9))
 	ctx := context.Background()
-	for step := range 100_000 {
+	for step := range 60_000 {
 		c.advance(time.Duration(r.Int64N(int64(3 * time.Second))))
 		switch r.IntN(5000) {
 		case 0:
@@ -95,7 +95,7 @@ func TestTryWithoutRoom(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	var asked, recorded store.Standing
-	for n := range 200_000 {
+	for n := range 40_000 {
 		client, network := attacker(r.IntN(2000))
 		op := store.Op{
 			Verb: store.Reserve, ID: uint64(n + 1), Client: client, Network: network, Account: fmt.Sprintf("user%d", r.IntN(2000)),
