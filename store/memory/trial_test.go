@@ -81,6 +81,10 @@ func TestTryIsReserveAndRecord(t *testing.T) {
 	}
 	for i := range one.shards {
 		a, b := &one.shards[i], &two.shards[i]
+		a.mu.Lock()
+		b.mu.Lock()
+		defer a.mu.Unlock()
+		defer b.mu.Unlock()
 		if len(a.index) != len(b.index) || a.cells.live() != b.cells.live() {
 			t.Errorf("shard %d holds %d subjects in %d cells, want %d in %d", i, len(a.index), a.cells.live(), len(b.index), b.cells.live())
 		}
@@ -89,9 +93,14 @@ func TestTryIsReserveAndRecord(t *testing.T) {
 
 // Where there is no room the subjects of one attempt may have to go for each other.
 func TestTryWithoutRoom(t *testing.T) {
-	s := open(t, smallest(), quick("", newClock()))
+	o := quick("", newClock())
+	o.SweepEvery = time.Hour
+	s := open(t, smallest(), o)
 	for i := range s.shards {
-		s.shards[i].init(4, 1)
+		p := &s.shards[i]
+		p.mu.Lock()
+		p.init(4, 1)
+		p.mu.Unlock()
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	var asked, recorded store.Standing
@@ -107,6 +116,8 @@ func TestTryWithoutRoom(t *testing.T) {
 	}
 	for i := range s.shards {
 		p := &s.shards[i]
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if len(p.index) != p.heads.live() || len(p.index) > 4 {
 			t.Fatalf("shard %d: %d subjects and %d heads", i, len(p.index), p.heads.live())
 		}
