@@ -54,7 +54,7 @@ func (b *bench) grow(ctx context.Context, web *child, clients int) (ours, bare [
 	crowd := &load.Crowd{Mix: load.Mix{load.Known: 1}, Sizes: load.Sizes{load.Known: clients}}
 	for i, n := range concurrency {
 		l := b.closed(dovecot, crowd.Source)
-		l.Connections = n
+		l.Connections, l.Threads = n, min(b.threads, n)
 		us, it := d.measured("saslguard", d.dovecot, l), web.measured(httpName, l)
 		if err := b.contest(ctx, b.rounds, us, it); err != nil {
 			return ours, bare, err

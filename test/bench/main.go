@@ -52,6 +52,8 @@ type bench struct {
 	parts            []string
 	rounds           int
 	duration         time.Duration // of each run
+	connections      int           // that ask at once
+	threads          int           // of the load generator
 	mix              load.Mix
 	people           int // clients that are known, banned and allowed
 	clients          int // attacking, for memory and growth
@@ -104,6 +106,8 @@ func flags(b *bench) *pflag.FlagSet {
 	f.StringSliceVar(&b.parts, "parts", usual, "what to measure")
 	f.IntVar(&b.rounds, "rounds", 5, "how often; the contenders take turns in each round")
 	f.DurationVar(&b.duration, "duration", 2*time.Second, "how long each contender answers in a round")
+	f.IntVar(&b.connections, "connections", 64, "how many ask at once, where that is not what is measured")
+	f.IntVar(&b.threads, "threads", 1, "of the load generator; more of them take more from what is measured beside them")
 	f.String("mix", "new=25,known=50,banned=20,allowed=5", "of which clients the questions are")
 	f.IntVar(&b.people, "people", 10_000, "how many clients are known, banned and on the allowlist")
 	f.IntVar(&b.clients, "clients", 1_000_000, "attacking clients, for memory and growth")
@@ -134,8 +138,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (met bool
 	if b.mix, err = load.ParseMix(mix); err != nil {
 		return false, err
 	}
-	if b.rounds < 1 || b.people < 1 || b.clients < 1 || b.bans < 1 || b.duration < time.Millisecond || b.rate < 1 {
-		return false, fmt.Errorf("rounds, people, clients, bans, duration and rate are more than nothing")
+	if b.rounds < 1 || b.threads < 1 || b.connections < b.threads || b.people < 1 || b.clients < 1 || b.bans < 1 || b.duration < time.Millisecond || b.rate < 1 {
+		return false, fmt.Errorf("rounds, threads, people, clients, bans, duration and rate are more than nothing, and connections as many as threads")
 	}
 	for _, name := range b.parts {
 		if !slices.ContainsFunc(allParts(), func(p part) bool { return p.name == name }) {

@@ -7,10 +7,6 @@ import (
 	"github.com/saslguard/saslguard/test/bench/load"
 )
 
-// connections is how many ask at once where that is not what is measured: as many as
-// the targets are said for.
-const connections = 64
-
 // postfwdConnections are as many as postfwd starts processes for by itself; it answers
 // fewer questions over more.
 const postfwdConnections = 10
@@ -18,7 +14,7 @@ const postfwdConnections = 10
 // closed is a closed loop of a crowd.
 func (b *bench) closed(dialect func() load.Dialect, source func(int) load.Source) load.Load {
 	return load.Load{
-		Dialect: dialect, Source: source, Connections: connections,
+		Dialect: dialect, Source: source, Connections: b.connections, Threads: b.threads,
 		Warmup: b.duration / 5, Duration: b.duration,
 	}
 }
@@ -101,7 +97,7 @@ func (b *bench) postfixThroughput(ctx context.Context, d *daemon, lines *child) 
 		}
 		defer func() { err = errors.Join(err, f.stop()) }()
 		few := l
-		few.Connections = postfwdConnections
+		few.Connections, few.Threads = postfwdConnections, 1
 		others = &contender{name: "postfwd", server: f.addr, load: few}
 		contenders = append(contenders, others)
 		// What each of its processes is asked first takes it a second.

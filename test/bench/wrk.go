@@ -60,7 +60,7 @@ var (
 
 func (b *bench) runWrk(ctx context.Context, script string, server netip.AddrPort) (float64, error) {
 	whole := max(int(b.duration.Seconds()+0.5), 1)
-	cmd := exec.CommandContext(ctx, wrk, "-t1", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(whole)+"s", "-s", script, "http://"+server.String()+"/")
+	cmd := exec.CommandContext(ctx, wrk, "-t"+strconv.Itoa(b.threads), "-c"+strconv.Itoa(b.connections), "-d"+strconv.Itoa(whole)+"s", "-s", script, "http://"+server.String()+"/")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("wrk: %w: %s", err, out)
