@@ -29,12 +29,6 @@ func built(t *testing.T) string {
 	return program
 }
 
-// results are what the bench says as JSON.
-type results struct {
-	Figures []jsonFigure
-	Notes   []string
-}
-
 func measure(t *testing.T, program string, args ...string) results {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -39,13 +39,13 @@ func chart(curves []curve) string {
 	for n, c := range curves {
 		colour := colours[n%len(colours)]
 		var points []string
-		for i, v := range c.values {
+		for i, v := range c.Values {
 			points = append(points, fmt.Sprintf("%.1f,%.1f", x(i), y(v)))
 			fmt.Fprintf(&s, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", x(i), y(v), colour)
 		}
 		fmt.Fprintf(&s, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), colour)
 		fmt.Fprintf(&s, `<rect x="%d" y="%d" width="12" height="3" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n",
-			chartWidth-rightRoom+12, topRoom+20*n+4, colour, chartWidth-rightRoom+30, topRoom+20*n+10, c.name)
+			chartWidth-rightRoom+12, topRoom+20*n+4, colour, chartWidth-rightRoom+30, topRoom+20*n+10, c.Name)
 	}
 	s.WriteString("</svg>\n")
 	return s.String()
@@ -55,7 +55,7 @@ func chart(curves []curve) string {
 func ceiling(curves []curve) float64 {
 	most := 1.0
 	for _, c := range curves {
-		for _, v := range c.values {
+		for _, v := range c.Values {
 			most = max(most, v)
 		}
 	}

@@ -18,7 +18,7 @@ const (
 )
 
 // intoDocument replaces what stands between the markers, and the chart.
-func (b *bench) intoDocument() error {
+func (b *bench) intoDocument(r *results) error {
 	text, err := os.ReadFile(b.document)
 	if err != nil {
 		return err
@@ -28,13 +28,13 @@ func (b *bench) intoDocument() error {
 	if !found || !ended {
 		return fmt.Errorf("%s has no markers %q and %q", b.document, strings.TrimSpace(beginMark), strings.TrimSpace(endMark))
 	}
-	if err := os.WriteFile(b.document, []byte(before+beginMark+"\n"+b.markdown()+"\n"+endMark+after), 0o644); err != nil {
+	if err := os.WriteFile(b.document, []byte(before+beginMark+"\n"+r.markdown()+"\n"+endMark+after), 0o644); err != nil {
 		return err
 	}
-	if len(b.curves) == 0 {
+	if len(r.Curves) == 0 {
 		return nil
 	}
-	return os.WriteFile(filepath.Join(filepath.Dir(b.document), "performance.svg"), []byte(chart(b.curves)), 0o644)
+	return os.WriteFile(filepath.Join(filepath.Dir(b.document), "performance.svg"), []byte(chart(r.Curves)), 0o644)
 }
 
 // machineLine says when and on what was measured.

@@ -80,14 +80,14 @@ func short(n int) string {
 
 // curve is a line of the chart: answers a second for each number of connections.
 type curve struct {
-	name   string
-	values []float64
+	Name   string    `json:"name"`
+	Values []float64 `json:"values"`
 }
 
 func curveOf(name string, all [len(concurrency)]series) curve {
-	c := curve{name: name}
+	c := curve{Name: name}
 	for _, s := range all {
-		c.values = append(c.values, s.median())
+		c.Values = append(c.Values, s.median())
 	}
 	return c
 }

@@ -63,6 +63,7 @@ type bench struct {
 	rate             float64
 	record, strict   bool
 	output, document string
+	earlier          []string // files of results
 	dir, program     string
 	fresh            atomic.Int64
 	figures          []figure
@@ -118,6 +119,7 @@ func flags(b *bench) *pflag.FlagSet {
 	f.BoolVar(&b.record, "record", false, "record the allocations of the hot paths as bounds, in the source")
 	f.BoolVar(&b.strict, "strict", false, "exit code 2 where a target is missed")
 	f.StringVarP(&b.output, "output", "o", "table", "format: table, markdown or json")
+	f.StringSliceVar(&b.earlier, "add", nil, "`file` with the JSON of an earlier run, whose figures stand before those of this one")
 	f.StringVar(&b.document, "document", "", "write the table into this `file` between its markers, and the chart beside it")
 	f.Usage = func() {
 		fmt.Fprintf(os.Stderr, "Measures saslguard beside baselines on this machine. Parts:\n%s\n\nFlags:\n%s", strings.Join(all, "\n"), f.FlagUsages())
@@ -140,6 +142,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (met bool
 	}
 	if b.rounds < 1 || b.threads < 1 || b.connections < b.threads || b.people < 1 || b.clients < 1 || b.bans < 1 || b.duration < time.Millisecond || b.rate < 1 {
 		return false, fmt.Errorf("rounds, threads, people, clients, bans, duration and rate are more than nothing, and connections as many as threads")
+	}
+	if !slices.Contains([]string{"table", "markdown", "json"}, b.output) {
+		return false, fmt.Errorf("there is no format %q; there are table, markdown and json", b.output)
 	}
 	for _, name := range b.parts {
 		if !slices.ContainsFunc(allParts(), func(p part) bool { return p.name == name }) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -30,8 +29,12 @@ const (
 
 // print writes what was measured as the command line asks for, and into the document.
 func (b *bench) print(w io.Writer) error {
+	r, err := b.results()
+	if err != nil {
+		return err
+	}
 	if b.document != "" {
-		if err := b.intoDocument(); err != nil {
+		if err := b.intoDocument(r); err != nil {
 			return err
 		}
 	}
@@ -39,50 +42,55 @@ func (b *bench) print(w io.Writer) error {
 	case "json":
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		return e.Encode(b.asJSON())
+		return e.Encode(r)
 	case "markdown":
-		_, err := io.WriteString(w, b.markdown())
-		return err
-	case "table":
-		_, err := fmt.Fprintf(w, "%s\n%s", b.machineLine(), b.table().Render()+"\n"+b.notesText())
-		return err
+		_, err = io.WriteString(w, r.markdown())
 	default:
-		return fmt.Errorf("there is no format %q; there are table, markdown and json", b.output)
+		_, err = io.WriteString(w, r.text())
 	}
+	return err
 }
 
-func (b *bench) table() table.Writer {
+func (r *results) table() table.Writer {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	t.AppendHeader(table.Row{"", "saslguard", "beside", "", "ratio", "target", ""})
-	for i, f := range b.figures {
-		if i > 0 && b.figures[i-1].part != f.part {
+	for i, f := range r.Figures {
+		if i > 0 && r.Figures[i-1].Part != f.Part {
 			t.AppendSeparator()
 		}
 		verdict := ""
-		if met, known := f.verdict(); known {
-			verdict = map[bool]string{true: "met", false: "MISSED"}[met]
+		if f.Met != nil {
+			verdict = map[bool]string{true: "met", false: "MISSED"}[*f.Met]
 		}
-		t.AppendRow(table.Row{f.what, spread(f.ours, f.unit), f.beside, spread(f.baseline, f.unit), ratioText(f.ratio()), f.target.text(f.unit), verdict})
+		t.AppendRow(table.Row{f.What, spread(f.Values, f.Unit), f.Beside, spread(f.Baseline, f.Unit), ratioText(f.Ratio), f.Target, verdict})
 	}
 	return t
 }
 
 // markdown is the table for a document, with how it came about.
-func (b *bench) markdown() string {
+func (r *results) markdown() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "    %s\n\n%s\n\n%s\n", strings.TrimSpace(b.command), b.machineLine(), b.table().RenderMarkdown())
-	if notes := b.notesText(); notes != "" {
-		fmt.Fprintf(&s, "\n%s", notes)
+	for _, run := range r.Runs {
+		fmt.Fprintf(&s, "    %s\n\n%s\n\n", run.Command, run.Machine)
+	}
+	fmt.Fprintln(&s, r.table().RenderMarkdown())
+	if len(r.Notes) > 0 {
+		fmt.Fprintf(&s, "\n%s\n", strings.Join(r.Notes, "; "))
 	}
 	return s.String()
 }
 
-func (b *bench) notesText() string {
+// text is the table for a terminal.
+func (r *results) text() string {
 	var s strings.Builder
-	for _, n := range slices.Compact(slices.Sorted(slices.Values(b.notes))) {
-		fmt.Fprintln(&s, n+".")
+	for _, run := range r.Runs {
+		fmt.Fprintln(&s, run.Machine)
+	}
+	fmt.Fprintln(&s, r.table().Render())
+	for _, n := range r.Notes {
+		fmt.Fprintln(&s, n)
 	}
 	return s.String()
 }
@@ -145,36 +153,4 @@ func (t *target) text(unit string) string {
 		return sign + plain(t.value) + " ×"
 	}
 	return sign + quantity(t.value, unit)
-}
-
-// jsonFigure is a row for programs. Values are of the rounds, in their order.
-type jsonFigure struct {
-	Part     string  `json:"part"`
-	What     string  `json:"what"`
-	Unit     string  `json:"unit"`
-	Values   series  `json:"values"`
-	Median   float64 `json:"median"`
-	Beside   string  `json:"beside,omitempty"`
-	Baseline series  `json:"baseline,omitempty"`
-	Ratio    series  `json:"ratio,omitempty"`
-	Target   string  `json:"target,omitempty"`
-	Met      *bool   `json:"met,omitempty"`
-}
-
-func (b *bench) asJSON() any {
-	figures := make([]jsonFigure, 0, len(b.figures))
-	for _, f := range b.figures {
-		j := jsonFigure{Part: f.part, What: f.what, Unit: f.unit, Values: f.ours, Median: f.ours.median(),
-			Beside: f.beside, Baseline: f.baseline, Ratio: f.ratio(), Target: f.target.text(f.unit)}
-		if met, known := f.verdict(); known {
-			j.Met = &met
-		}
-		figures = append(figures, j)
-	}
-	return struct {
-		Command string       `json:"command"`
-		Machine string       `json:"machine"`
-		Figures []jsonFigure `json:"figures"`
-		Notes   []string     `json:"notes,omitempty"`
-	}{strings.TrimSpace(b.command), b.machineLine(), figures, b.notes}
 }
