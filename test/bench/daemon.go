@@ -121,20 +121,25 @@ func (d *daemon) metric(name string) (float64, error) {
 	return sum, nil
 }
 
-// banAll bans the first n banned clients, as an operator with a list does.
+// banAtOnce is how many one list may ban.
+const banAtOnce = 50_000
+
+// banAll bans the first n banned clients, as an operator with lists does.
 func (b *bench) banAll(ctx context.Context, d *daemon, n int) error {
 	list := filepath.Join(d.dir, "bans.txt")
-	var text strings.Builder
-	for i := range n {
-		fmt.Fprintln(&text, load.Banned.Addr(i))
-	}
-	if err := os.WriteFile(list, []byte(text.String()), 0o600); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, b.program, "ban", "--socket", d.socket(), "--from", list, "--for", "30d", "--reason", "benchmark")
-	cmd.Env = plainEnvironment()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("banning %d clients: %w: %s", n, err, out[:min(len(out), 500)])
+	for from := 0; from < n; from += banAtOnce {
+		var text strings.Builder
+		for i := from; i < min(from+banAtOnce, n); i++ {
+			fmt.Fprintln(&text, load.Banned.Addr(i))
+		}
+		if err := os.WriteFile(list, []byte(text.String()), 0o600); err != nil {
+			return err
+		}
+		cmd := exec.CommandContext(ctx, b.program, "ban", "--socket", d.socket(), "--from", list, "--for", "30d", "--reason", "benchmark")
+		cmd.Env = plainEnvironment()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("banning %d clients: %w: %s", n, err, out[:min(len(out), 500)])
+		}
 	}
 	return nil
 }

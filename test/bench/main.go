@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -165,8 +166,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (met bool
 		began := time.Now()
 		fmt.Fprintf(stderr, "%s: %s … ", p.name, p.about)
 		if err := p.run(b, ctx); err != nil {
+			// What was measured before has taken its time, and is worth to be seen.
 			fmt.Fprintln(stderr)
-			return false, fmt.Errorf("%s: %w", p.name, err)
+			return false, errors.Join(fmt.Errorf("%s: %w", p.name, err), b.print(stdout))
 		}
 		fmt.Fprintf(stderr, "%.1fs\n", time.Since(began).Seconds())
 	}
