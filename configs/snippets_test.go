@@ -14,7 +14,8 @@ func TestSnippets(t *testing.T) {
 	want := []string{
 		"dovecot/2.3/90-saslguard.conf", "dovecot/2.4/90-saslguard.conf", "grafana/saslguard.json", "postfix/main.cf", "postfix/master.cf",
 		"prometheus/alerts.yml",
-		"saslguard.yaml", "systemd/saslguard-dovecot.socket", "systemd/saslguard-firewall.service", "systemd/saslguard-postfix.socket", "systemd/saslguard.service",
+		"saslguard.yaml", "systemd/saslguard-control.socket", "systemd/saslguard-dovecot.socket", "systemd/saslguard-firewall.service",
+		"systemd/saslguard-postfix-chroot.socket", "systemd/saslguard-postfix.socket", "systemd/saslguard.service",
 	}
 	if got := Snippets(); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -1,6 +1,7 @@
 package dovecotpolicy
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -24,10 +25,12 @@ type gate struct {
 	complaints *complaints
 	metrics    *metrics
 
-	open   atomic.Int64
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	open      atomic.Int64
+	conns     chan net.Conn
+	stopping  atomic.Bool // no more is accepted
+	accepting sync.WaitGroup
+	closed    chan struct{} // and all that was accepted is handed on
+	once      sync.Once
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -46,14 +49,13 @@ func newGate(maxConnections int, c *complaints) *gate {
 // add starts accepting from a listener, which then belongs to the gate.
 func (g *gate) add(l net.Listener) {
 	g.mu.Lock()
-	g.listeners = append(g.listeners, l)
-	g.mu.Unlock()
-	select {
-	case <-g.closed:
-		l.Close() // it may have come after Close looked
-	default:
+	defer g.mu.Unlock()
+	if g.stopping.Load() {
+		l.Close()
+		return
 	}
-	go g.accept(l)
+	g.listeners = append(g.listeners, l)
+	g.accepting.Go(func() { g.accept(l) })
 }
 
 func (g *gate) accept(l net.Listener) {
@@ -64,7 +66,7 @@ func (g *gate) accept(l net.Listener) {
 		case err == nil:
 			pause = 0
 			g.pass(c)
-		case g.isClosed():
+		case g.stopping.Load():
 			return
 		case errors.Is(err, net.ErrClosed):
 			g.fail(err)
@@ -94,6 +96,9 @@ func (g *gate) pass(c net.Conn) {
 		c.Close()
 		return
 	}
+	if _, isTLS := c.(*tls.Conn); !isTLS {
+		c = &spared{Conn: c, gate: g}
+	}
 	select {
 	case g.conns <- c:
 	case <-g.closed:
@@ -118,11 +123,28 @@ func (g *gate) Accept() (net.Conn, error) {
 // Addr implements net.Listener. There is no one address to tell.
 func (g *gate) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
-// Close closes all listeners. Connections let in before go on.
+// handOver is how long Close waits for the transport to take what was accepted.
+const handOver = time.Second
+
+// Close closes all listeners, and then the gate, when what was accepted before is
+// handed on: its question is on the way, and nobody else would answer it. Connections
+// let in before go on.
 func (g *gate) Close() error {
-	g.once.Do(func() { close(g.closed) })
+	err := g.closeListeners()
+	done := make(chan struct{})
+	go func() { g.accepting.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(handOver):
+	}
+	g.end()
+	return err
+}
+
+func (g *gate) closeListeners() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.stopping.Store(true)
 	var errs []error
 	for _, l := range g.listeners {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -133,13 +155,20 @@ func (g *gate) Close() error {
 	return errors.Join(errs...)
 }
 
-func (g *gate) isClosed() bool {
-	select {
-	case <-g.closed:
-		return true
-	default:
-		return false
+func (g *gate) end() { g.once.Do(func() { close(g.closed) }) }
+
+// drained returns when every connection is closed, or when the context ends.
+func (g *gate) drained(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for g.open.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
 	}
+	return nil
 }
 
 // fail ends everything because a listener was closed by somebody else.
@@ -147,7 +176,8 @@ func (g *gate) fail(err error) {
 	g.mu.Lock()
 	g.err = errors.Join(g.err, err)
 	g.mu.Unlock()
-	g.Close()
+	_ = g.closeListeners()
+	g.end() // Close would wait for who calls this
 }
 
 // failure returns why a listener ended by itself, or nil.

@@ -37,6 +37,9 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if answer.reason != wellFormed {
 		s.complain(ctx, answer.reason, answer.err)
 	}
+	if s.gate.stopping.Load() {
+		ctx.SetConnectionClose()
+	}
 	send(ctx, answer.code, answer.body)
 	s.metrics.seconds[command].Observe(s.now().Sub(start).Seconds())
 }

@@ -100,7 +100,10 @@ func (s *Server) transport(cfg *Config) *fasthttp.Server {
 		// The gate keeps the limit, since beyond its own fasthttp answers in the
 		// accepting goroutine, where one slow client would hold up all others.
 		Concurrency: 2 * cfg.MaxConnections,
-		ConnState: func(_ net.Conn, state fasthttp.ConnState) {
+		ConnState: func(c net.Conn, state fasthttp.ConnState) {
+			if sp, ok := c.(*spared); ok {
+				sp.idle.Store(state == fasthttp.StateIdle)
+			}
 			if state == fasthttp.StateClosed {
 				s.gate.left()
 			}
@@ -169,11 +172,24 @@ func (s *Server) expose(listeners []net.Listener) error {
 	return nil
 }
 
-// Shutdown closes the listeners, then idle connections, and waits until every
-// request in flight is answered, or until the context ends, whose error it then
+// lingering is how long kept connections stay open when the server stops. What is
+// asked on them meanwhile is answered, and Dovecot told to close: closed at once, a
+// question may cross the end of its connection, and Dovecot asks once only.
+const lingering = 300 * time.Millisecond
+
+// Shutdown closes the listeners, after a moment idle connections, and waits until
+// every request in flight is answered, or until the context ends, whose error it then
 // returns.
 func (s *Server) Shutdown(ctx context.Context) error {
-	return errors.Join(s.gate.Close(), s.http.ShutdownWithContext(ctx))
+	err := s.gate.Close()
+	moment, cancel := context.WithTimeout(ctx, lingering)
+	defer cancel()
+	_ = s.gate.drained(moment)
+	if err := errors.Join(err, s.http.ShutdownWithContext(ctx)); err != nil {
+		return err
+	}
+	// The transport does not count yet what it has taken a moment ago.
+	return s.gate.drained(ctx)
 }
 
 // Reload puts message, nonce, staleness, credentials and TLS certificate into

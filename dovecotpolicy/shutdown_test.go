@@ -103,3 +103,95 @@ func TestListenerClosedBySomebodyElse(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 }
+
+// TestNothingIsLostBetweenTwo has servers follow each other on a socket that stays open,
+// as systemd holds it, under questions on new connections and on kept ones.
+func TestNothingIsLostBetweenTwo(t *testing.T) {
+	held := listenTCP(t)
+	defer held.Close()
+	file, err := held.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	run := func() (s *Server, served chan error) {
+		l, err := net.FileListener(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = New(testConfig(), new(fakeJudge), Options{}); err != nil {
+			t.Fatal(err)
+		}
+		served = make(chan error, 1)
+		go func() { served <- s.Serve(context.Background(), []net.Listener{l}) }()
+		return s, served
+	}
+	s, served := run()
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c := dial(t, held)
+				c.send(string(httpRequest("allow", benchAllow)))
+				if r, body := c.answer(); r.StatusCode != 200 || body != `{"status":0,"msg":""}` {
+					t.Error(r.StatusCode, body)
+					return
+				}
+				c.Close()
+			}
+		})
+	}
+	for range 30 {
+		time.Sleep(10 * time.Millisecond)
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		s, served = run()
+	}
+	close(stop)
+	asking.Wait()
+	if err := errors.Join(s.Shutdown(t.Context()), <-served); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAQuestionThatHasComeIsSpared: what the transport calls idle is not, when a
+// question waits in it.
+func TestAQuestionThatHasComeIsSpared(t *testing.T) {
+	l := listenTCP(t)
+	defer l.Close()
+	there := dial(t, l)
+	here, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGate(1, nil)
+	c := &spared{Conn: here, gate: g}
+	c.idle.Store(true)
+	there.send("P")
+	for begin := time.Now(); !c.unread(); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 5*time.Second {
+			t.Fatal("nothing comes")
+		}
+	}
+	_ = g.Close()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := here.Read(make([]byte, 2)); n != 1 || err != nil {
+		t.Errorf("it is closed: %d %v", n, err)
+	}
+	_ = c.Close()
+	if _, err := here.Read(make([]byte, 2)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it stays open: %v", err)
+	}
+}

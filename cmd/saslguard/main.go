@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,9 +25,6 @@ const (
 	exitWarnings = 3 // of doctor: it found warnings
 	exitErrors   = 4 // of doctor: it found errors
 )
-
-// version is set by the release build: -ldflags "-X main.version=1.2.3".
-var version = "devel"
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -106,7 +102,7 @@ doctor: 3 it found warnings, 4 it found errors.`,
   saslguard serve --enforce          refuse and ban
   saslguard config check             is the configuration right?
   saslguard setup                    what to put into Postfix and Dovecot`,
-		Version:       buildVersion(),
+		Version:       longVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgs,
@@ -117,7 +113,7 @@ doctor: 3 it found warnings, 4 it found errors.`,
 	root.SetVersionTemplate("saslguard {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
 	root.AddCommand(newServe(stderr), newFirewall(stderr), newConfig(), newSetup(), newHealth(), newNotify(), newReplay())
-	root.AddCommand(newDoctor())
+	root.AddCommand(newDoctor(), newMan())
 	root.AddCommand(newStatus(), newBans(), newBan(), newUnban(), newAllow(), newForget(), newExplain(), newWatch(), newReport(), newAudit())
 	return root
 }
@@ -137,18 +133,4 @@ func noArgs(c *cobra.Command, args []string) error {
 		return nil
 	}
 	return usageError{fmt.Errorf("%q is not understood by %s", args[0], c.CommandPath())}
-}
-
-// buildVersion is the version with the commit, where the build knows it.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return version
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return version + " (" + s.Value[:12] + ")"
-		}
-	}
-	return version
 }

@@ -138,5 +138,5 @@ func (s *setup) systemd(c *cobra.Command) (string, error) {
 		fmt.Fprintf(c.ErrOrStderr(), "systemd %d does not know StateDirectory=: make /var/lib/saslguard yourself, for the user saslguard, with mode 700.\n", major)
 	}
 	fmt.Fprintln(c.ErrOrStderr(), "These are several files; each begins with a comment that has its name.")
-	return snippets("systemd/saslguard.service", "systemd/saslguard-dovecot.socket", "systemd/saslguard-postfix.socket")
+	return snippets("systemd/saslguard.service", "systemd/saslguard-dovecot.socket", "systemd/saslguard-postfix.socket", "systemd/saslguard-control.socket")
 }

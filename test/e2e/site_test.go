@@ -48,36 +48,59 @@ const (
 // connect them.
 type site struct {
 	*testing.T
-	bin, state                  string
-	postfixAddr, dovecotAddr    string
-	adminAddr, control          string
-	args                        []string
-	guard                       *lab.Process
-	dovecot                     *lab.Dovecot
-	postfix                     *lab.Postfix
-	imap, pop3, smtp, smtpInner lab.Login
+	bin, state               string
+	postfixAddr, dovecotAddr string
+	adminAddr, control       string
+	args                     []string
+	sockets                  []lab.Socket // of systemd; none: saslguard opens its own
+	guard                    *lab.Process
+	dovecot                  *lab.Dovecot
+	postfix                  *lab.Postfix
+	imap, pop3, smtp         lab.Login
 }
 
 // newSite starts one. Delays are a second at most unless the test wants the
 // shipped ones, so that the suite does not sleep all day.
 func newSite(t *testing.T, args ...string) *site {
 	t.Helper()
+	return newSiteWith(t, siteOptions{args: args})
+}
+
+// siteOptions is what a site has that others have not.
+type siteOptions struct {
+	args    []string
+	held    bool // systemd holds the sockets
+	patient bool // Postfix and Dovecot wait for long, so that a busy machine is no failure
+}
+
+func newSiteWith(t *testing.T, o siteOptions) *site {
+	t.Helper()
 	lab.Require(t)
 	s := &site{
-		T: t, bin: lab.Build(t), state: t.TempDir(), args: args,
+		T: t, bin: lab.Build(t), state: t.TempDir(), args: o.args,
 		postfixAddr: fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
 		dovecotAddr: fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
 		adminAddr:   fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
 		control:     filepath.Join(lab.Dir(t), "control.sock"),
 	}
+	if o.held {
+		s.sockets = []lab.Socket{
+			lab.Hold(t, "postfix", s.postfixAddr), lab.Hold(t, "dovecot", s.dovecotAddr), lab.Hold(t, "control", "unix:"+s.control),
+		}
+	}
 	s.startGuard()
+	extra, submission := lab.DovecotSnippet(t, s.dovecotAddr, nonce), lab.PostfixService(t, s.postfixAddr, "submission")
+	if o.patient {
+		extra = strings.Replace(extra, "auth_policy_server_timeout_msecs = 2000", "auth_policy_server_timeout_msecs = 20000", 1)
+		submission = strings.Replace(submission, "timeout=3s", "timeout=20s", 1)
+	}
 	s.dovecot = lab.StartDovecot(t, lab.DovecotOptions{
 		Users: map[string]string{alice: right, bob: right, carol: right, dave: right},
-		Extra: lab.DovecotSnippet(t, s.dovecotAddr, nonce),
+		Extra: extra,
 	})
 	s.postfix = lab.StartPostfix(t, lab.PostfixOptions{
 		SASLPath:           s.dovecot.SASLPath,
-		ClientRestrictions: lab.PostfixService(t, s.postfixAddr, "submission"),
+		ClientRestrictions: submission,
 		MXRestrictions:     lab.PostfixService(t, s.postfixAddr, "mx"),
 		HardErrorLimit:     100,
 		Main:               "smtpd_soft_error_limit = 100",
@@ -96,7 +119,11 @@ func (s *site) startGuard() {
 		"--postfix", s.postfixAddr, "--dovecot", s.dovecotAddr, "--set", "admin.listen=" + s.adminAddr, "--set", "admin.control.socket=" + s.control,
 		"--set", "rules.tarpit.max=1s", "--set", "rules.tarpit.max_smtp=1s",
 	}, s.args...)
-	s.guard = lab.StartProcess(s.T, s.bin, args, nil)
+	if len(s.sockets) > 0 {
+		s.guard = lab.StartActivated(s.T, s.bin, args, nil, s.sockets...)
+	} else {
+		s.guard = lab.StartProcess(s.T, s.bin, args, nil)
+	}
 	if _, err := s.guard.WaitLine("metrics and health", 20*time.Second); err != nil {
 		s.Fatalf("saslguard does not start: %v\n%s", err, s.guard.Output())
 	}
