@@ -13,11 +13,12 @@ OUT     ?= dist
 TOOL := go tool -modfile=packaging/tools/go.mod
 export VERSION COMMIT SOURCE_DATE_EPOCH
 
-.PHONY: help build packages release reproducible licences check vulnerabilities clean
+.PHONY: help build packages lintian release reproducible licences check vulnerabilities clean
 
 help:
 	@echo 'make build            the program, static, with its version: $(OUT)/saslguard'
 	@echo 'make packages         the program as deb and rpm'
+	@echo 'make lintian          the deb, judged by lintian'
 	@echo 'make release          packages, archive, licences, SBOM and SHA256SUMS'
 	@echo 'make reproducible     packages, built twice in different directories and compared'
 	@echo 'make licences         write packaging/licences.txt anew'
@@ -32,6 +33,10 @@ build:
 
 packages:
 	GOARCH=$(GOARCH) packaging/build packages $(OUT)
+
+# Nothing but what packaging/deb/lintian-overrides names.
+lintian: packages
+	lintian --fail-on error,warning $(OUT)/*.deb
 
 release:
 	GOARCH=$(GOARCH) packaging/build all $(OUT)
