@@ -66,8 +66,8 @@ func (c *command) anywhere(name string) bool {
 	return false
 }
 
-// foreignFlag tells whether a flag is another program's.
-func foreignFlag(name string) bool { return slices.Contains([]string{"--recreate"}, name) }
+// foreignFlag tells whether a flag is another program's, as of test/bench.
+func foreignFlag(name string) bool { return slices.Contains([]string{"--strict"}, name) }
 
 // keys are all keys of the configuration, sections included.
 func keys(t *testing.T) map[string]bool {
