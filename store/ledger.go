@@ -62,6 +62,13 @@ func (e *Entry) Live(now time.Time) bool {
 	return e.Until.IsZero() || e.Until.After(now)
 }
 
+// Yields tells whether an entry leaves another of the same name as it is: what a
+// program keeps on the allowlist, as the addresses of a host name, never replaces
+// what an operator put there, however the two crossed.
+func (e *Entry) Yields(to *Entry) bool {
+	return e.Kind == Allow && to.Kind == Allow && e.Rule != "" && to.Rule == ""
+}
+
 // EventKind says what an Event tells.
 type EventKind uint8
 
@@ -99,8 +106,10 @@ type Event struct {
 type Ledger interface {
 	// Put makes an entry durable, then announces it, and returns the one in
 	// force: for an automatic ban of a prefix that is banned already, that one,
-	// unless the new one is enforced and that one was only observed. Otherwise
-	// an entry of the same kind, prefix and account is replaced.
+	// unless the new one is enforced and that one was only observed. On the
+	// allowlist an entry with a Rule, which a program keeps, never replaces an
+	// operator's, which it returns. Otherwise an entry of the same kind, prefix and
+	// account is replaced.
 	Put(ctx context.Context, e Entry) (Entry, error)
 	// Remove removes the entry of exactly this kind, prefix and account, and
 	// forgets how often it was banned. It tells whether there was one.

@@ -66,6 +66,9 @@ func (d *draft) put(e store.Entry) answer {
 			e.Until = d.now.Add(e.Ladder.Duration(e.Times))
 		}
 	}
+	if old := live(before, d.now); old != nil && e.Yields(&old.Entry) {
+		return answer{entry: old.Entry, found: true}
+	}
 	if !e.Until.IsZero() && !e.Until.After(d.now) {
 		return answer{err: fmt.Errorf("%w: it was over at %s", store.ErrInvalid, e.Until)}
 	}

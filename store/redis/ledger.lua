@@ -45,6 +45,18 @@ local function automatic(name)
   return string.sub(name, 1, 1) == '2'
 end
 
+-- Whether an operator put what has these texts on the allowlist: it has no rule.
+local function operators(texts)
+  return string.match(texts, '^[^\31]*\31\31') ~= nil
+end
+
+-- Whether an entry with these texts leaves a value as it is: what a program keeps
+-- on the allowlist, as the addresses of a host name, never replaces what an operator
+-- put there.
+local function yields(name, texts, value)
+  return string.sub(name, 1, 1) == '1' and not operators(texts) and operators(string.match(value, '^[^\31]*\31(.*)$') or '')
+end
+
 -- Announces a change and returns its position. What is removed was lifted at a
 -- time, or its own time was over.
 local function announce(name, value, length, at)
@@ -212,6 +224,7 @@ function run.put(limit, length, name, since, ends, times, state, first, longest,
     times = number(h, state) + 1
     if ends == 0 and first > 0 then ends = now + duration(times, first, longest) end
   end
+  if value and live(parse(value)) and yields(name, texts, value) then return {value, position()} end
   if ends ~= 0 and ends <= now then return {'over'} end
   if not value and full(name, limit, length) then return {'full'} end
   if h and ends ~= 0 and keep > 0 then
@@ -267,7 +280,14 @@ function run.merge(limit, length, ...)
       local take = ends == 0 or ends > now
       if take and live(old) then
         if old.observed == (state == 'o') then times = math.max(times, old.times) end
-        take = wins(name, since, ends, state, old)
+        local theirs = string.match(value, '^[^\31]*\31(.*)$') or ''
+        if yields(name, texts, value) then
+          take = false
+        elseif yields(name, theirs, '\31' .. texts) then
+          take = true
+        else
+          take = wins(name, since, ends, state, old)
+        end
       end
       if take and not value and full(name, limit, length) then
         take, refused = false, refused + 1

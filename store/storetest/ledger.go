@@ -62,6 +62,21 @@ var ledgerTests = map[string]func(*harness){
 		again.Reason = "another"
 		same(h, "entry", h.put(again), first)
 	},
+	"what a program allows yields to what an operator allows": func(h *harness) {
+		operators := store.Entry{Kind: store.Allow, Prefix: client(1), Reason: "the office", By: "root"}
+		programs := store.Entry{Kind: store.Allow, Prefix: client(1), Rule: "name home.example.org", By: "mx1", Until: h.Now().Add(time.Hour)}
+		same(h, "nobody's before", h.put(programs).Rule, programs.Rule)
+		mine := h.put(operators)
+		same(h, "an operator's replaces a program's", mine.Rule, "")
+		h.Advance(time.Minute)
+		programs.Until = h.Now().Add(time.Hour)
+		same(h, "a program's yields", h.put(programs), mine)
+		again := operators
+		again.Until = h.Now().Add(time.Minute)
+		same(h, "another operator's replaces", h.put(again).Until.UnixMilli(), again.Until.UnixMilli())
+		h.Advance(2 * time.Minute)
+		same(h, "once that is over, a program's holds", h.put(programs).Rule, programs.Rule)
+	},
 	"bans double": func(h *harness) {
 		for i, want := range []time.Duration{1, 2, 4, 8, 16, 24, 24} {
 			got := h.put(ban(client(1)))
