@@ -29,8 +29,11 @@ func checkDovecot(r *Report, h *host) {
 		return
 	}
 	r.ok("dovecot-settings", "", "Dovecot %s", d.version)
-	if major, minor, ok := versionOf(d.version); ok && (major < 2 || major == 2 && minor < 3) {
+	switch major, minor, ok := versionOf(d.version); {
+	case ok && (major < 2 || major == 2 && minor < 3):
 		r.wrong("dovecot-version", "", "Upgrade Dovecot to 2.3 or later.", "this is Dovecot %s", d.version)
+	case ok && (major > 2 || minor > DovecotNewest):
+		r.info("dovecot-version", "", "Upgrade saslguard, if there is a version that knows it.", "this is Dovecot %s, which this saslguard does not know: it is looked at as if it were 2.%d", d.version, DovecotNewest)
 	}
 	if !d.asks() {
 		r.wrong("dovecot-asks", "", "saslguard setup dovecot > /etc/dovecot/conf.d/90-saslguard.conf\n(with --nonce, where another host has one already), then: doveadm reload",

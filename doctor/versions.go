@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// DovecotNewest is the newest 2.x of Dovecot whose settings are known.
+const DovecotNewest = 4
+
 // PostfixVersion asks the Postfix of this machine for its version: "3.7.11".
 func PostfixVersion(ctx context.Context) (string, error) {
 	return firstWord(ctx, "postconf", func(out string) string { return out }, "-h", "mail_version")

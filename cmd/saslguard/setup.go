@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/saslguard/saslguard/configs"
-	"github.com/saslguard/saslguard/doctor"
 )
 
 func newSetup() *cobra.Command {
@@ -25,14 +24,18 @@ For Dovecot it makes up a nonce. All hosts need the same: give the others the fi
 one's by --nonce, or copy its file.
 
 What was found, and the address of your own SSH session for the allowlist, is said on
-standard error, so that the output can go into a file.`,
+standard error, so that the output can go into a file. With -o json everything is one
+object: version (found or said; absent for a NAME), files (each with name, path, where
+it usually goes, and text, which a list leaves out), notes (what text has on standard
+error), and session (the address for the allowlist, absent if there is none).`,
 		Example: `  saslguard setup
   saslguard setup postfix
   saslguard setup dovecot > /etc/dovecot/conf.d/90-saslguard.conf
   saslguard setup dovecot --version 2.4 --nonce 00112233445566778899aabbccddeeff
   saslguard setup grafana > saslguard-dashboard.json
   saslguard setup prometheus > /etc/prometheus/saslguard-alerts.yml
-  saslguard setup systemd/saslguard.service > /etc/systemd/system/saslguard.service`,
+  saslguard setup systemd/saslguard.service > /etc/systemd/system/saslguard.service
+  saslguard setup systemd -o json | jq -r '.files[].path'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError{fmt.Errorf("setup prints one file, not %d", len(args))}
@@ -43,6 +46,9 @@ standard error, so that the output can go into a file.`,
 		RunE:      s.run,
 	}
 	s.settings.flags(c.Flags())
+	c.Flags().StringVarP(&s.output, "output", "o", "text", "`format`: text or json")
+	// It fails only for a flag that does not exist.
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	c.Flags().StringVar(&s.version, "version", "", "`version` of Postfix, Dovecot or systemd, instead of the one found here")
 	c.Flags().StringVar(&s.nonce, "nonce", "", "Dovecot's `nonce` of the other hosts, instead of a new one")
 	return c
@@ -50,8 +56,10 @@ standard error, so that the output can go into a file.`,
 
 // setup is the command and its flags.
 type setup struct {
-	settings       settings
-	version, nonce string
+	settings               settings
+	version, nonce, output string
+
+	said setupAnswer
 }
 
 // firewallUnit is the file of the firewall agent.
@@ -67,36 +75,48 @@ func setupTargets() []string {
 }
 
 func (s *setup) run(c *cobra.Command, args []string) error {
+	if s.output != "text" && s.output != "json" {
+		return usageError{fmt.Errorf("--output %q is not known; allowed is text or json", s.output)}
+	}
+	list, err := s.prepare(c, args)
+	if err != nil {
+		return err
+	}
+	return s.answer(c, list)
+}
+
+// prepare finds what is to be printed: of a list only the names.
+func (s *setup) prepare(c *cobra.Command, args []string) (list bool, err error) {
 	if len(args) == 1 && slices.Contains(setupTargets(), args[0]) {
-		return s.target(c, args[0])
+		return false, s.target(c, args[0])
 	}
 	for _, flag := range []string{"version", "nonce"} {
 		if c.Flags().Changed(flag) {
-			return usageError{fmt.Errorf("--%s goes with %s; files are printed as they are shipped", flag, strings.Join(setupTargets(), ", "))}
+			return false, usageError{fmt.Errorf("--%s goes with %s; files are printed as they are shipped", flag, strings.Join(setupTargets(), ", "))}
 		}
 	}
 	names := configs.Snippets()
 	if len(args) == 1 {
 		names = configs.SnippetsBelow(args[0])
 	} else {
-		proposeSession(c)
+		s.proposeSession()
 	}
 	if len(args) == 1 && len(names) == 1 && !strings.Contains(args[0], "/") {
 		args[0], names = names[0], nil // grafana, prometheus: there is but one file
 	}
 	if len(names) > 0 {
-		_, err := fmt.Fprintln(c.OutOrStdout(), strings.Join(names, "\n"))
-		return err
+		for _, name := range names {
+			s.said.Files = append(s.said.Files, setupFile{Name: name, Path: pathOf(name)})
+		}
+		return true, nil
 	}
-	text, err := configs.Snippet(args[0])
-	if err != nil {
-		return usageError{err}
+	if err := s.add(args...); err != nil {
+		return false, usageError{err}
 	}
-	_, err = c.OutOrStdout().Write(text)
-	return err
+	return false, nil
 }
 
-// target prints what is to be added to one program.
+// target finds what is to be added to one program.
 func (s *setup) target(c *cobra.Command, name string) error {
 	if s.nonce != "" && name != "dovecot" {
 		return usageError{fmt.Errorf("--nonce is Dovecot's: it does not go with setup %s", name)}
@@ -107,44 +127,20 @@ func (s *setup) target(c *cobra.Command, name string) error {
 	}
 	if err != nil {
 		conf = configs.Default()
-		fmt.Fprintf(c.ErrOrStderr(), "The configuration is wrong, so these are the default addresses:\n%v\n", err)
+		s.note("The configuration is wrong, so these are the default addresses:\n%v", err)
 	}
-	var text string
 	switch name {
 	case "postfix":
-		text, err = s.postfix(c, conf)
+		err = s.postfix(c, conf)
 	case "dovecot":
-		text, err = s.dovecot(c, conf)
+		err = s.dovecot(c, conf)
 	case "systemd":
-		text, err = s.systemd(c)
+		err = s.systemd(c)
 	default:
-		text, err = snippets(firewallUnit)
+		err = s.add(firewallUnit)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		s.proposeSession()
 	}
-	proposeSession(c)
-	_, err = fmt.Fprint(c.OutOrStdout(), text)
 	return err
-}
-
-// snippets are shipped files, one after the other.
-func snippets(names ...string) (string, error) {
-	var texts []string
-	for _, name := range names {
-		text, err := configs.Snippet(name)
-		if err != nil {
-			return "", err
-		}
-		texts = append(texts, string(text))
-	}
-	return strings.Join(texts, "\n"), nil
-}
-
-// proposeSession proposes the address from which the administrator is logged in
-// for the allowlist, if there is one.
-func proposeSession(c *cobra.Command) {
-	if p, ok := doctor.SessionPrefix(session()); ok {
-		fmt.Fprintf(c.ErrOrStderr(), "You are logged in from %s. If that is always yours, add it in saslguard.yaml:\n  rules:\n    allow_clients: [127.0.0.0/8, \"::1/128\", %s]\n", p, p)
-	}
 }

@@ -23,41 +23,47 @@ func (s *setup) found(c *cobra.Command, name string, ask func(context.Context) (
 		if version, err = ask(c.Context()); err != nil {
 			return 0, 0, fmt.Errorf("%s is not found on this machine (%w): say for which --version it is to be", name, err)
 		}
-		fmt.Fprintf(c.ErrOrStderr(), "Found %s %s.\n", name, version)
+		s.note("Found %s %s.", name, version)
 	}
+	s.said.Version = version
 	if major, minor, err = doctor.ParseVersion(version); err != nil {
 		return 0, 0, usageError{fmt.Errorf("--version: %w", err)}
 	}
 	return major, minor, nil
 }
 
+// postfixNewest is the newest Postfix whose settings are known.
+const postfixNewest = 3
+
 // policyContext is what Postfix 3.0 does not know.
 var policyContext = regexp.MustCompile(`, policy_context=\w+`)
 
-func (s *setup) postfix(c *cobra.Command, conf *configs.Config) (string, error) {
+func (s *setup) postfix(c *cobra.Command, conf *configs.Config) error {
 	major, minor, err := s.found(c, "Postfix", doctor.PostfixVersion)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if major < 3 {
-		return "", fmt.Errorf("Postfix %d.%d cannot be told to go on without a policy service that is away: mail would stop with saslguard; it takes 3.0", major, minor)
+		return fmt.Errorf("Postfix %d.%d cannot be told to go on without a policy service that is away: mail would stop with saslguard; it takes 3.0", major, minor)
 	}
-	text, err := snippets("postfix/main.cf", "postfix/master.cf")
-	if err != nil {
-		return "", err
+	if major > postfixNewest {
+		s.note("Postfix %d is newer than this saslguard knows (%d): check with postfix check and saslguard doctor.", major, postfixNewest)
+	}
+	if err := s.add("postfix/main.cf", "postfix/master.cf"); err != nil {
+		return err
 	}
 	if major == 3 && minor == 0 {
-		text = policyContext.ReplaceAllString(text, "")
-		fmt.Fprintln(c.ErrOrStderr(), "Postfix 3.0 knows no policy_context: services are judged by their ports, and nothing but bans by an operator counts on port 25.")
+		s.edit(func(text string) string { return policyContext.ReplaceAllString(text, "") })
+		s.note("Postfix 3.0 knows no policy_context: services are judged by their ports, and nothing but bans by an operator counts on port 25.")
 	}
 	if _, err := net.LookupPort("tcp", "submissions"); err != nil {
-		text = strings.ReplaceAll(text, "\nsubmissions inet", "\nsmtps       inet")
+		s.edit(func(text string) string { return strings.ReplaceAll(text, "\nsubmissions inet", "\nsmtps       inet") })
 	}
 	if address := firstListener(conf.Postfix.Listen); address != "" {
-		text = strings.ReplaceAll(text, "{ inet:127.0.0.1:10035", "{ "+address)
+		s.edit(func(text string) string { return strings.ReplaceAll(text, "{ inet:127.0.0.1:10035", "{ "+address) })
 	}
-	fmt.Fprintln(c.ErrOrStderr(), "Then: postfix reload, and saslguard doctor says what your own services still lack.")
-	return text, nil
+	s.note("Then: postfix reload, and saslguard doctor says what your own services still lack.")
+	return nil
 }
 
 // firstListener is where Postfix asks, as its settings have it; "" for nowhere.
@@ -79,34 +85,36 @@ func firstListener(listen []string) string {
 // nonces are what a value of Dovecot's can hold without quotes.
 var nonces = regexp.MustCompile(`^[!-~]{16,256}$`)
 
-func (s *setup) dovecot(c *cobra.Command, conf *configs.Config) (string, error) {
+func (s *setup) dovecot(c *cobra.Command, conf *configs.Config) error {
 	major, minor, err := s.found(c, "Dovecot", doctor.DovecotVersion)
 	if err != nil {
-		return "", err
+		return err
 	}
 	name := "dovecot/2.4/90-saslguard.conf"
 	switch {
 	case major == 2 && minor == 3:
 		name = "dovecot/2.3/90-saslguard.conf"
+	case major > 2 || major == 2 && minor > doctor.DovecotNewest:
+		s.note("Dovecot %d.%d is newer than this saslguard knows (2.%d): this is the file for 2.%[3]d. Check it with doveconf -n, and what it does with saslguard doctor.", major, minor, doctor.DovecotNewest)
 	case major < 2 || major == 2 && minor < 3:
-		return "", fmt.Errorf("Dovecot %d.%d is too old; it takes 2.3", major, minor)
+		return fmt.Errorf("Dovecot %d.%d is too old; it takes 2.3", major, minor)
 	}
 	nonce := s.nonce
 	switch {
 	case nonce == "":
 		secret := make([]byte, 16)
 		if _, err := rand.Read(secret); err != nil {
-			return "", err
+			return err
 		}
 		nonce = hex.EncodeToString(secret)
-		fmt.Fprintf(c.ErrOrStderr(), "The nonce is new. All hosts need the same: on the others, saslguard setup dovecot --nonce %s\n", nonce)
+		s.note("The nonce is new. All hosts need the same: on the others, saslguard setup dovecot --nonce %s", nonce)
 	case !nonces.MatchString(nonce) || strings.ContainsAny(nonce, `"#\$%<`):
-		return "", usageError{fmt.Errorf(`--nonce: it is 16 to 256 printable characters without spaces, ", #, \, $, %% and <, such as openssl rand -hex 16 prints`)}
+		return usageError{fmt.Errorf(`--nonce: it is 16 to 256 printable characters without spaces, ", #, \, $, %% and <, such as openssl rand -hex 16 prints`)}
 	}
-	text, err := snippets(name)
-	if err != nil {
-		return "", err
+	if err := s.add(name); err != nil {
+		return err
 	}
+	text := s.said.Files[0].Text
 	text = strings.Replace(text, "auth_policy_hash_nonce = change-me", "auth_policy_hash_nonce = "+nonce, 1)
 	text = strings.Replace(text, "# A secret that goes into the hashes of passwords. CHANGE IT, to the output of\n#   openssl rand -hex 16\n# and to the same on all hosts: else", "# A secret that goes into the hashes of passwords, the same on all hosts: else", 1)
 	for _, address := range conf.Dovecot.Listen {
@@ -119,24 +127,25 @@ func (s *setup) dovecot(c *cobra.Command, conf *configs.Config) (string, error) 
 			break
 		}
 	}
+	s.said.Files[0].Text = text
 	if conf.Dovecot.APIKey != "" {
-		fmt.Fprintln(c.ErrOrStderr(), "saslguard has a dovecot.api_key: put it into auth_policy_server_api_header. It is not printed here.")
+		s.note("saslguard has a dovecot.api_key: put it into auth_policy_server_api_header. It is not printed here.")
 	}
-	fmt.Fprintln(c.ErrOrStderr(), "The file has a secret: chmod 600, then doveadm reload, and saslguard doctor says whether Dovecot asks.")
-	return text, nil
+	s.note("The file has a secret: chmod 600, then doveadm reload, and saslguard doctor says whether Dovecot asks.")
+	return nil
 }
 
 // systemdOldest is the first systemd that makes the state directory.
 const systemdOldest = 235
 
-func (s *setup) systemd(c *cobra.Command) (string, error) {
+func (s *setup) systemd(c *cobra.Command) error {
 	major, _, err := s.found(c, "systemd", doctor.SystemdVersion)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if major < systemdOldest {
-		fmt.Fprintf(c.ErrOrStderr(), "systemd %d does not know StateDirectory=: make /var/lib/saslguard yourself, for the user saslguard, with mode 700.\n", major)
+		s.note("systemd %d does not know StateDirectory=: make /var/lib/saslguard yourself, for the user saslguard, with mode 700.", major)
 	}
-	fmt.Fprintln(c.ErrOrStderr(), "These are several files; each begins with a comment that has its name.")
-	return snippets("systemd/saslguard.service", "systemd/saslguard-dovecot.socket", "systemd/saslguard-postfix.socket", "systemd/saslguard-control.socket")
+	s.note("These are several files; each begins with a comment that has its name.")
+	return s.add("systemd/saslguard.service", "systemd/saslguard-dovecot.socket", "systemd/saslguard-postfix.socket", "systemd/saslguard-control.socket")
 }

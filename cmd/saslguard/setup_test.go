@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,5 +78,49 @@ func TestSetupProposesTheSession(t *testing.T) {
 				t.Errorf("%q: %s", session, said)
 			}
 		}
+	}
+}
+
+// As JSON everything is one object, with the same texts.
+func TestSetupAsJSON(t *testing.T) {
+	t.Setenv("SSH_CONNECTION", "192.0.2.7 50000 198.51.100.1 22")
+	answer := func(args ...string) (a setupAnswer) {
+		t.Helper()
+		out, said := runSetup(t, append(args, "-o", "json")...)
+		if err := json.Unmarshal([]byte(out), &a); err != nil || said != "" {
+			t.Fatalf("%v, beside it %q:\n%s", err, said, out)
+		}
+		return a
+	}
+	a := answer("dovecot", "--version", "2.3.19", "--nonce", "00112233445566778899aabbccddeeff")
+	text, said := runSetup(t, "dovecot", "--version", "2.3.19", "--nonce", "00112233445566778899aabbccddeeff")
+	if a.Version != "2.3.19" || len(a.Files) != 1 || a.Files[0].Path != "/etc/dovecot/conf.d/90-saslguard.conf" || a.Files[0].Text != text || strings.Join(a.Notes, "\n")+"\n" != said || a.Session != "192.0.2.7/32" {
+		t.Errorf("%+v", a)
+	}
+	if a := answer("postfix", "--version", "3.7"); len(a.Files) != 2 || a.Files[1].Path != "/etc/postfix/master.cf" || !strings.Contains(a.Files[1].Text, "check_policy_service") {
+		t.Errorf("%+v", a)
+	}
+	if a := answer(); len(a.Files) < 8 || a.Files[0].Text != "" || a.Files[0].Name == "" {
+		t.Errorf("the list: %+v", a)
+	}
+	if a := answer("grafana"); len(a.Files) != 1 || a.Files[0].Name != "grafana/saslguard.json" || a.Notes == nil {
+		t.Errorf("%+v", a.Notes)
+	}
+}
+
+// Of a version that is not known it is said that it is not.
+func TestSetupForUnknownVersions(t *testing.T) {
+	for version, want := range map[string]string{"2.4.1": "", "2.5.0": "Dovecot 2.5 is newer", "3.0": "Dovecot 3.0 is newer", "2.3": ""} {
+		text, said := runSetup(t, "dovecot", "--version", version)
+		if strings.Contains(said, "is newer") != (want != "") || !strings.Contains(said, want) || !strings.Contains(text, "auth_policy_server_url") {
+			t.Errorf("%s: %s", version, said)
+		}
+	}
+	var out, complaints bytes.Buffer
+	if code := run([]string{"setup", "dovecot", "--version", "2.2"}, &out, &complaints); code != exitFailed || !strings.Contains(complaints.String(), "too old") {
+		t.Errorf("2.2: exit code %d, %s", code, &complaints)
+	}
+	if _, said := runSetup(t, "postfix", "--version", "4.0"); !strings.Contains(said, "Postfix 4 is newer") {
+		t.Error(said)
 	}
 }
