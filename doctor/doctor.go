@@ -33,6 +33,11 @@ type Options struct {
 	// Version is this program's, held against that of the running one.
 	Version string
 
+	// Socket is the control socket of the running saslguard, and SocketProblem why
+	// none was found, which says where it was looked for.
+	Socket        string
+	SocketProblem error
+
 	// PostfixConfig is Postfix's configuration directory, DovecotConfig Dovecot's
 	// file; "" is the programs' own.
 	PostfixConfig, DovecotConfig string
@@ -60,7 +65,7 @@ func Run(ctx context.Context, o Options) *Report {
 	for _, check := range []func(*Report, *host){
 		checkConfig, checkRunning, checkFigures, checkPorts, checkState,
 		checkPostfix, checkQuestions, checkDovecot, checkNonce, checkPassdbs, checkTrusted, checkTogether,
-		checkLogs, checkControl, checkRedis, checkUnits, checkKernel,
+		checkLogs, checkControl, checkCluster, checkNames, checkRedis, checkUnits, checkAgent, checkKernel,
 	} {
 		check(r, h)
 	}
@@ -98,7 +103,7 @@ func look(ctx context.Context, o Options) *host {
 	h.running = lookAtRunning(ctx, h.config.Admin.Listen)
 	h.ports = lookAtPorts(h.config)
 	h.state = lookAtState(h.config.StateDirectory)
-	h.control = lookAtControl(h.config.Admin.Control.Socket)
+	h.control = lookAtControl(ctx, o)
 	if h.config.Redis.Enabled() && o.Config != nil {
 		h.redis = lookAtRedis(ctx, h.config.Redis)
 	}

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/saslguard/saslguard/admin"
+	"github.com/saslguard/saslguard/admin/api"
 	"github.com/saslguard/saslguard/configs"
 )
 
@@ -32,7 +34,23 @@ func facts(t *testing.T) *host {
 		running: &running{address: "127.0.0.1:4002", health: admin.Health{Version: "1", Mode: "observe"}, figures: metrics(t, "process_start_time_seconds 9000\nsaslguard_dovecot_requests_total{command=\"allow\",answer=\"pass\"} 100\n")},
 		state:   &stateFacts{dir: "/var/lib/saslguard", mode: 0o700, free: 1 << 40},
 		units:   &unitFacts{units: parseUnits(testdata(t, "systemctl-show.txt"))},
+		control: controlFacts{path: "/run/saslguard/control.sock", status: goodStatus()},
 	}
+}
+
+// goodStatus is that of a cluster whose hosts agree.
+func goodStatus() api.Status {
+	at := "9990000-0"
+	return api.Status{Host: "mx1", Version: "1", Mode: "observe", Store: "redis", Hosts: []api.Host{
+		{Name: "mx1", Version: "1", Mode: "observe", Position: at, Firewall: &api.Agent{Backend: "nftables", State: "running", Position: at, Bans: 3}},
+		{Name: "mx2", Version: "1", Mode: "observe", Position: at},
+		{Name: "mx3"}, // of which only the agent speaks
+	}}
+}
+
+// told has the saslguard that is asked say something else.
+func told(change func(mx1, mx2 *api.Host)) func(*testing.T, *host) {
+	return func(_ *testing.T, h *host) { change(&h.control.status.Hosts[0], &h.control.status.Hosts[1]) }
 }
 
 func metrics(t *testing.T, text string) figures {
@@ -111,7 +129,7 @@ var wrongFacts = []struct {
 		h.ports = []taken{{key: "dovecot.listen", address: "127.0.0.1:4001", listening: true, holder: "systemd"}}
 	}, "", ""},
 	{"an open state directory", func(_ *testing.T, h *host) { h.state.mode = 0o755 }, "state-mode", "0755"},
-	{"everybody may operate", func(_ *testing.T, h *host) { h.control = controlFacts{"/run/saslguard/control.sock", 0o666} }, "control-socket", "0666"},
+	{"everybody may operate", func(_ *testing.T, h *host) { h.control.mode = 0o666 }, "control-socket", "0666"},
 	{"a full disk", func(_ *testing.T, h *host) { h.state.free = 5 << 20 }, "state-space", "5 MiB"},
 	{"an old Postfix", func(_ *testing.T, h *host) { h.postfix.version = "2.11.3" }, "postfix-version", "2.11.3"},
 	{"an old Dovecot", func(_ *testing.T, h *host) { h.dovecot.version = "2.2.33" }, "dovecot-version", "2.2.33"},
@@ -146,6 +164,33 @@ var wrongFacts = []struct {
 	{"the agent has failed", unit("saslguard-firewall.service", "ActiveState", "failed"), "firewall-unit", "has failed"},
 	{"the agent has no rights", unit("saslguard-firewall.service", "AmbientCapabilities", ""), "firewall-rights", "CAP_NET_ADMIN"},
 	{"systemd is silent", func(_ *testing.T, h *host) { h.units = &unitFacts{err: errors.New("host is down")} }, "", ""},
+	{"nobody answers at the control socket", func(_ *testing.T, h *host) {
+		h.control = controlFacts{err: errors.New("no saslguard runs here, or its control socket is somewhere else (--socket): there is none at /run/saslguard/control.sock")}
+	}, "control-answers", "there is none at /run/saslguard"},
+	{"nobody runs, so nobody answers", func(_ *testing.T, h *host) {
+		h.running.err, h.control = errors.New("refused"), controlFacts{err: errors.New("none")}
+	}, "running", "--socket PATH"},
+	{"the control socket is not ours to open", func(_ *testing.T, h *host) {
+		h.control = controlFacts{err: fmt.Errorf("control.sock: %w", fs.ErrPermission)}
+	}, "", ""},
+	{"a name is not resolved", func(_ *testing.T, h *host) {
+		h.control.names = []api.Entry{{Name: "home.example.org", Unresolved: "no such host"}}
+	}, "allow-names", "no such host"},
+	{"another host has another version", told(func(_, mx2 *api.Host) { mx2.Version = "2" }), "cluster-version", "mx2 2"},
+	{"another host enforces", told(func(_, mx2 *api.Host) { mx2.Mode = "enforce" }), "cluster-mode", "mx2 enforce"},
+	{"another host is behind", told(func(_, mx2 *api.Host) { mx2.Lag = 40 }), "cluster-lag", "mx2"},
+	{"another host is behind for a moment", told(func(_, mx2 *api.Host) { mx2.Lag = 0.4 }), "", ""},
+	{"Redis is away", func(_ *testing.T, h *host) {
+		h.control.status.Note, h.control.status.Hosts[1].Version = "Redis does not answer", "2"
+	}, "", ""},
+	{"the agent is silent", told(func(mx1, _ *api.Host) { mx1.Firewall = nil }), "firewall-agent", "none says that it is there"},
+	{"the agent fails", told(func(mx1, _ *api.Host) { mx1.Firewall.State, mx1.Firewall.Error = "failing", "no such table" }), "firewall-agent", "no such table"},
+	{"the agent pauses", told(func(mx1, _ *api.Host) { mx1.Firewall.State = "paused" }), "firewall-agent", "resume"},
+	{"the agent had an error", told(func(mx1, _ *api.Host) { mx1.Firewall.Error = "2 bans were not taken" }), "firewall-agent", "2 bans were not taken"},
+	{"the agent is behind", told(func(mx1, _ *api.Host) { mx1.Firewall.Position = "9000000-0"; mx1.Position = "9900000-0" }), "firewall-agent", "1m40s ago"},
+	{"the agent is behind for a moment", told(func(mx1, _ *api.Host) { mx1.Firewall.Position = "9000000-0"; mx1.Position = "9999000-0" }), "", ""},
+	{"the agent only says", told(func(mx1, _ *api.Host) { mx1.Firewall.Backend = "dryrun" }), "", ""},
+	{"no agent is wanted", func(_ *testing.T, h *host) { h.units, h.control.status.Hosts[0].Firewall = nil, nil }, "", ""},
 	{"no nf_tables", func(_ *testing.T, h *host) { h.kernel.err = unix.EPROTONOSUPPORT }, "kernel", "no nf_tables"},
 	{"nf_tables not to be seen", func(_ *testing.T, h *host) { h.kernel.err = unix.EPERM }, "", ""},
 }
@@ -157,7 +202,7 @@ func TestWrongFacts(t *testing.T) {
 			h.redis = goodRedis()
 			c.spoil(t, h)
 			r := new(Report)
-			for _, check := range []func(*Report, *host){checkConfig, checkRunning, checkFigures, checkPorts, checkState, checkControl, checkRedis, checkUnits, checkKernel, checkNonce, checkQuestions} {
+			for _, check := range []func(*Report, *host){checkConfig, checkRunning, checkFigures, checkPorts, checkState, checkControl, checkCluster, checkNames, checkRedis, checkUnits, checkAgent, checkKernel, checkNonce, checkQuestions} {
 				check(r, h)
 			}
 			checkVersionsAndAnswers(r, h)

@@ -82,13 +82,15 @@ func checkUnits(r *Report, h *host) {
 	if socket := h.units.units["saslguard-dovecot.socket"]; socket["LoadState"] != "loaded" && h.dovecot.asks() {
 		r.info("unit-socket", "saslguard-dovecot.socket", "saslguard setup systemd/saslguard-dovecot.socket > /etc/systemd/system/saslguard-dovecot.socket\nsystemctl daemon-reload && systemctl enable --now saslguard-dovecot.socket", "it is not installed: after a restart of saslguard Dovecot may not ask for up to a minute")
 	}
-	checkFirewallUnit(r, h.units.units["saslguard-firewall.service"])
+	checkFirewallUnit(r, h, h.units.units["saslguard-firewall.service"])
 }
 
-// checkFirewallUnit is about the agent that brings bans into the kernel.
-func checkFirewallUnit(r *Report, unit map[string]string) {
+// checkFirewallUnit is about the unit of the agent that brings bans into the kernel.
+func checkFirewallUnit(r *Report, h *host, unit map[string]string) {
 	const name = "saslguard-firewall.service"
 	switch {
+	case unit["LoadState"] != "loaded" && h.control.err == nil:
+		return // checkAgent knows better: serve may run one
 	case unit["LoadState"] != "loaded":
 		r.info("firewall-unit", name, "", "it is not installed: bans refuse at Postfix and Dovecot, and not in the firewall")
 		return

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/saslguard/saslguard/configs"
+	"github.com/saslguard/saslguard/daemon"
 	"github.com/saslguard/saslguard/doctor"
 )
 
@@ -18,8 +20,8 @@ func newDoctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what is wired, wrong or missing on this mail host",
 		Long: `Reads the settings of Postfix (postconf) and Dovecot (doveconf), saslguard's own
-configuration, what the running saslguard says of itself, Redis and systemd, and
-says what is right, what is wrong and what is missing, with the lines that mend it.
+configuration, what the running saslguard says of itself, the other hosts and the
+firewall agent (by the control socket), Redis and systemd, and says what is right, what is wrong and what is missing, with the lines that mend it.
 
 It changes nothing. It asks where Postfix and Dovecot ask one question each, about
 nobody. Best run as root: without, it says what it could not see. Only a
@@ -40,6 +42,7 @@ Exit code: 0 nothing worse than info, 3 warnings, 4 errors; 2 and 78 as always.`
 	}
 	d.settings.flags(c.Flags())
 	f := c.Flags()
+	f.StringVar(&d.options.Socket, "socket", "", "control `socket` of the saslguard that runs here (default: where one is found)")
 	f.StringVarP(&d.output, "output", "o", "table", "`format`: table or json")
 	f.StringSliceVar(&d.only, "only", nil, "look at these `ids` only")
 	f.StringSliceVar(&d.ignore, "ignore", nil, "leave these `ids` out")
@@ -81,6 +84,12 @@ func (d *doctorCommand) run(c *cobra.Command) error {
 	}
 	o.Config, o.ConfigProblem = conf, err
 	o.Version, o.Session = buildVersion(), session()
+	if o.Socket == "" {
+		if conf == nil {
+			conf = configs.Default()
+		}
+		o.Socket, o.SocketProblem = daemon.FindControl(conf)
+	}
 	report := doctor.Run(c.Context(), o)
 	report.Keep(d.only, d.ignore)
 	write := writeFindings
