@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/saslguard/saslguard/admin/api"
 	"github.com/saslguard/saslguard/admin/client"
 	"github.com/saslguard/saslguard/test/fuzzing"
@@ -87,8 +89,25 @@ func TestRoles(t *testing.T) {
 		}
 	}
 	audit, err := w.client.Audit(t.Context(), api.AuditQuery{})
-	if err != nil || len(audit.Changes) != 2 || audit.Changes[0].Who != "script" || audit.Changes[0].Via != "tcp" || audit.Changes[1].Who != me.Username {
+	if err != nil || len(audit.Changes) < 3 || audit.Changes[0].Who != "grafana" || !strings.Contains(audit.Changes[0].Result, "needs operate") ||
+		audit.Changes[1].Who != "script" || audit.Changes[1].Via != "tcp" || audit.Changes[2].Who != me.Username {
 		t.Errorf("%+v, %v", audit, err)
+	}
+	// Who tries on without end is counted, and fills no log.
+	for range 50 {
+		_, err := by(readToken).Ban(t.Context(), ban)
+		wantError(t, err, api.Forbidden, "", "needs operate")
+	}
+	told := w.warned.FilterMessage("a request to the control API was refused").Len()
+	if after, err := w.client.Audit(t.Context(), api.AuditQuery{}); err != nil || told != refusedLines || len(after.Changes) > len(audit.Changes)+refusedLines {
+		t.Errorf("told %d times, %d changes, %v", told, len(after.Changes), err)
+	}
+	counted := map[string]float64{}
+	for _, why := range []string{noToken, wrongToken, wrongRole} {
+		counted[why] = testutil.ToFloat64(w.control.refusals.count.WithLabelValues(why))
+	}
+	if counted[noToken] == 0 || counted[wrongToken] != 3 || counted[wrongRole] < 51 {
+		t.Errorf("counted %v", counted)
 	}
 	for _, e := range w.audit.All() {
 		if text := fmt.Sprint(e.ContextMap()); strings.Contains(text, operateToken) || strings.Contains(text, readToken) {

@@ -62,7 +62,11 @@ func (c *Control) audit(who *caller, action string, entries []store.Entry, force
 }
 
 func (u *auditor) note(a *api.Audited, who *caller) {
-	u.log.Info("changed by an operator", zap.String("who", who.String()), zap.String("via", a.Via), zap.String("action", a.Action),
+	said := "changed by an operator"
+	if a.Result != "done" {
+		said = "an operator's change was refused or failed"
+	}
+	u.log.Info(said, zap.String("who", who.String()), zap.String("via", a.Via), zap.String("action", a.Action),
 		zap.Strings("targets", a.Targets), zap.Int("count", a.Count), zap.String("reason", a.Reason), zap.String("result", a.Result))
 	u.mu.Lock()
 	u.latest = append(u.latest, *a)
@@ -168,10 +172,12 @@ func checkReason(reason string) error {
 
 // forget drops what is known of an account.
 func (c *Control) forget(ctx context.Context, who *caller, in *api.ForgetRequest) (*api.Forgotten, error) {
+	err := checkReason(in.Reason)
 	if in.Account == "" || len(in.Account) > store.MaxAccount {
-		return nil, api.Wrong("account", "has %d octets; allowed are 1 to %d", len(in.Account), store.MaxAccount)
+		err = api.Wrong("account", "has %d octets; allowed are 1 to %d", len(in.Account), store.MaxAccount)
 	}
-	if err := checkReason(in.Reason); err != nil {
+	if err != nil {
+		c.audit(who, "forget", nil, false, err)
 		return nil, err
 	}
 	account := c.options.Guard.Rules().Account(in.Account)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/saslguard/saslguard/admin/api"
 )
@@ -54,7 +55,7 @@ func withPeer(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, c)
 }
 
-// authenticate says who makes a request.
+// authenticate says who makes a request, and tells of those that nobody known makes.
 func (c *Control) authenticate(r *http.Request) (*caller, *api.Error) {
 	if peer, ok := r.Context().Value(peerKey{}).(*caller); ok {
 		who := *peer
@@ -65,10 +66,12 @@ func (c *Control) authenticate(r *http.Request) (*caller, *api.Error) {
 	}
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || text == "" {
+		c.refusals.tell(time.Now(), noToken, r, "")
 		return nil, api.Errorf(http.StatusUnauthorized, api.Unauthorized, "a token is needed: Authorization: Bearer TOKEN")
 	}
 	t := find(*c.tokens.Load(), strings.TrimSpace(text))
 	if t == nil {
+		c.refusals.tell(time.Now(), wrongToken, r, "")
 		return nil, api.Errorf(http.StatusUnauthorized, api.Unauthorized, "the token is not known")
 	}
 	return &caller{name: t.name, via: "tcp", role: t.role, from: r.RemoteAddr}, nil

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/saslguard/saslguard/eventlog"
@@ -34,6 +35,9 @@ type ControlOptions struct {
 	TakeAgent func(store.AgentState)
 	// Audit is where all hosts write who changed what; nil: only this one's log.
 	Audit eventlog.Shared
+	// Banned is told of bans that operators make here, unless they are many at once; nil:
+	// nobody is. It may not wait.
+	Banned func(e store.Entry)
 	// Resolve resolves host names of the allowlist; nil: the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Describe says in one line where an address is from, and may ask somebody until
@@ -43,6 +47,7 @@ type ControlOptions struct {
 	Logger   *zap.Logger
 	// AuditLogger gets who changed what.
 	AuditLogger *zap.Logger
+	Registerer  prometheus.Registerer // nil: not measured
 }
 
 // Control serves the control API: on a Unix socket, where whoever can open it may
@@ -58,6 +63,7 @@ type Control struct {
 	started  time.Time
 	auditor  auditor
 	names    *names
+	refusals *refusals
 	http     http.Server
 	tokens   atomic.Pointer[[]token]
 	cert     atomic.Pointer[tls.Certificate]
@@ -86,8 +92,12 @@ func NewControl(cfg ControlConfig, o ControlOptions) (*Control, error) {
 		auditor: auditor{shared: o.Audit, log: o.AuditLogger},
 		names: &names{
 			guard: o.Guard, store: o.Store, host: o.Host, resolve: o.Resolve, log: o.Logger,
-			kicked: make(chan struct{}, 1), failed: map[string]bool{},
+			kicked: make(chan struct{}, 1), failed: map[string]string{},
 		},
+	}
+	var err error
+	if c.refusals, err = newRefusals(o.Logger, o.Registerer); err != nil {
+		return nil, err
 	}
 	c.stop = sync.OnceFunc(func() { close(c.stopping) })
 	if err := c.Reload(cfg); err != nil {

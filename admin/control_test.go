@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -35,6 +36,7 @@ type world struct {
 	enforces *store.AgentState // the host's firewall agent; nil: none
 	names    addressBook
 	audit    *observer.ObservedLogs
+	warned   *observer.ObservedLogs // what the control API warns of
 }
 
 func newWorld(t *testing.T) *world {
@@ -53,12 +55,14 @@ func newWorld(t *testing.T) *world {
 	w.makeGuard()
 	core, logs := observer.New(zap.InfoLevel)
 	w.audit = logs
+	warnings, warned := observer.New(zap.WarnLevel)
+	w.warned = warned
 	w.control, err = NewControl(ControlConfig{}, ControlOptions{
 		Host: "mx1", Version: "test", Guard: w.guard, Store: w.store, Events: w.log,
 		Health: func() Health { return Health{} },
 		Agent:  w.agent, TakeAgent: func(a store.AgentState) { w.agents <- a },
 		Resolve: w.names.resolve,
-		Logger:  zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)), AuditLogger: zap.New(core),
+		Logger:  zap.New(zapcore.NewTee(zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)).Core(), warnings)), AuditLogger: zap.New(core),
 	})
 	if err != nil {
 		t.Fatal(err)

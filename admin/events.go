@@ -27,6 +27,9 @@ func (c *Control) events(ctx context.Context, _ *caller, q *api.EventsQuery) (*a
 		f.Since = time.Now().Add(-time.Duration(q.Age) * time.Second)
 	}
 	h := history(c.options.Events.Read(ctx, f, limit), limit)
+	for i := range h.Events {
+		c.locate(&h.Events[i])
+	}
 	return &h, nil
 }
 
@@ -36,7 +39,10 @@ func (c *Control) watchEvents(ctx context.Context, q *api.EventsQuery, l *lines)
 	if err != nil {
 		return err
 	}
-	return c.options.Events.Follow(ctx, f, func(e eventlog.Event) error { return l.write(&e, true) })
+	return c.options.Events.Follow(ctx, f, func(e eventlog.Event) error {
+		c.locate(&e)
+		return l.write(&e, true)
+	})
 }
 
 // checkWatch says what is wrong with a query before the first line is sent.

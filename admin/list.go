@@ -56,6 +56,9 @@ func (c *Control) list(q *api.BansQuery, of func(*store.Entry) bool) (*api.Entri
 	for i := range all[:min(limit, len(all))] {
 		entry := api.FromEntry(&all[i])
 		entry.From = c.origin(all[i].Prefix)
+		if entry.Name != "" {
+			entry.Unresolved = c.names.trouble(entry.Name)
+		}
 		out.Entries = append(out.Entries, entry)
 	}
 	return out, nil

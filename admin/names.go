@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ type names struct {
 	kicked  chan struct{} // holds a token when names are to be resolved at once
 
 	mu     sync.Mutex
-	failed map[string]bool // of which was said that they cannot be resolved
+	failed map[string]string // why names cannot be resolved, of which it was said
 }
 
 const (
@@ -91,6 +92,7 @@ func (n *names) all(ctx context.Context) {
 		})
 	}
 	_ = group.Wait() // each has said what went wrong
+	n.unresolved()   // forgets those that are off the allowlist
 }
 
 func isName(e *store.Entry) bool {
@@ -126,6 +128,7 @@ func (n *names) one(ctx context.Context, name string, entry *store.Entry) error 
 		if old, there := n.guard.Entry(e); there && (old.Rule != e.Rule || old.Until.Sub(time.Now()) > nameLife/2) {
 			continue // an operator's own, or another host was first
 		}
+		// One that an operator puts there in this moment stays: the store sees to it.
 		putting, cancel := context.WithTimeout(ctx, nameTime)
 		_, putErr := n.store.Put(putting, e)
 		cancel()
@@ -171,21 +174,51 @@ func (n *names) dropAddresses(ctx context.Context, name string) (at store.Positi
 
 // say says once that a name cannot be resolved, and once that it can again.
 func (n *names) say(name string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	n.mu.Lock()
-	before := n.failed[name]
+	_, before := n.failed[name]
 	if err != nil {
-		n.failed[name] = true
+		n.failed[name] = store.Printable(err.Error())
 	} else {
 		delete(n.failed, name)
 	}
 	n.mu.Unlock()
 	switch {
-	case errors.Is(err, context.Canceled):
 	case err != nil && !before:
 		n.log.Warn("a name of the allowlist cannot be resolved; it is tried again every minute", zap.String("name", name), zap.Error(err))
 	case err == nil && before:
 		n.log.Info("a name of the allowlist is resolved again", zap.String("name", name))
 	}
+}
+
+// trouble is why a name cannot be resolved on this host; "" if it can, or was not
+// looked for yet.
+func (n *names) trouble(name string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failed[name]
+}
+
+// unresolved are the names that cannot be resolved on this host, sorted. Those that
+// are off the allowlist are forgotten.
+func (n *names) unresolved() []string {
+	there := []string{}
+	for _, e := range n.guard.Entries(isName) {
+		if name, _ := api.AccountName(e.Account); n.trouble(name) != "" {
+			there = append(there, name)
+		}
+	}
+	slices.Sort(there)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for name := range n.failed {
+		if !slices.Contains(there, name) {
+			delete(n.failed, name)
+		}
+	}
+	return there
 }
 
 // roomForNames bounds the names of the allowlist: each is a question every minute.

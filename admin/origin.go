@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"time"
+
+	"github.com/saslguard/saslguard/admin/api"
 )
 
 // describeTimeout is how long an answer waits for whose an address is.
@@ -25,4 +27,17 @@ func (c *Control) origin(p netip.Prefix) string {
 		return ""
 	}
 	return c.options.Known(p.Addr())
+}
+
+// locate says where the client of an event is from; nobody is asked.
+func (c *Control) locate(e *api.Event) {
+	a, err := netip.ParseAddr(e.Address)
+	if err != nil {
+		p, err := netip.ParsePrefix(e.Client)
+		if err != nil {
+			return
+		}
+		a = p.Addr()
+	}
+	e.From = c.origin(netip.PrefixFrom(a, a.BitLen()))
 }

@@ -29,26 +29,12 @@ func (c *Control) allow(ctx context.Context, who *caller, in *api.PutRequest) (*
 
 // put makes entries of a kind. All are checked before the first is made.
 func (c *Control) put(ctx context.Context, who *caller, in *api.PutRequest, kind store.EntryKind) (*api.Changes, error) {
-	entries, err := c.entries(who, in, kind)
+	entries, wait, err := c.checked(who, in, kind)
 	if err != nil {
-		return nil, err
-	}
-	wait, err := waiting(in.Wait)
-	if err != nil {
+		c.audit(who, actionOf(kind, true), entries, in.Force, err)
 		return nil, err
 	}
 	out := c.changes()
-	if kind == store.OperatorBan {
-		if err := c.safe(entries, in); err != nil {
-			c.audit(who, actionOf(kind, true), entries, in.Force, err)
-			return nil, err
-		}
-	}
-	if kind == store.Allow {
-		if err := c.roomForNames(entries); err != nil {
-			return nil, err
-		}
-	}
 	positions := make([]store.Position, len(entries))
 	out.Changes = make([]api.Change, len(entries))
 	failed := c.each(ctx, len(entries), func(ctx context.Context, i int) error {
@@ -73,6 +59,22 @@ func (c *Control) put(ctx context.Context, who *caller, in *api.PutRequest, kind
 	c.warn(out, entries, kind)
 	c.acknowledged(ctx, out, positions, wait)
 	return out, nil
+}
+
+// checked makes the entries of a request, or says why nothing is to be done.
+func (c *Control) checked(who *caller, in *api.PutRequest, kind store.EntryKind) (entries []store.Entry, wait time.Duration, err error) {
+	if entries, err = c.entries(who, in, kind); err != nil {
+		return nil, 0, err
+	}
+	if wait, err = waiting(in.Wait); err != nil {
+		return entries, 0, err
+	}
+	if kind == store.OperatorBan {
+		err = c.safe(entries, in)
+	} else {
+		err = c.roomForNames(entries)
+	}
+	return entries, wait, err
 }
 
 // putWorkers put entries side by side: those of one moment share a write of the
@@ -299,6 +301,9 @@ func (c *Control) tell(kind store.EntryKind, put bool, e *store.Entry, n int) {
 			event.Account = name
 		}
 		c.options.Events.Add(event)
+		if put && kind == store.OperatorBan && c.options.Banned != nil {
+			c.options.Banned(*e)
+		}
 	}
 }
 

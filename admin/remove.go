@@ -16,14 +16,14 @@ import (
 // unban lifts bans: exactly those that are named, or all.
 func (c *Control) unban(ctx context.Context, who *caller, in *api.RemoveRequest) (*api.Changes, error) {
 	if in.All && len(in.Targets) > 0 {
-		return nil, api.Wrong("all", "is set, and there are targets; allowed is either")
+		return c.refuse(who, "unban", api.Wrong("all", "is set, and there are targets; allowed is either"))
 	}
 	targets, err := c.targets(in, store.OperatorBan)
 	if in.All {
 		targets, err = c.everyBan(), nil
 	}
 	if err != nil {
-		return nil, err
+		return c.refuse(who, "unban", err)
 	}
 	return c.remove(ctx, who, in, targets, func(ctx context.Context, e store.Entry) (api.Change, store.Position, error) {
 		e.By, e.Reason = who.name, in.Reason
@@ -34,11 +34,11 @@ func (c *Control) unban(ctx context.Context, who *caller, in *api.RemoveRequest)
 // disallow takes entries off the allowlist.
 func (c *Control) disallow(ctx context.Context, who *caller, in *api.RemoveRequest) (*api.Changes, error) {
 	if in.All || in.KeepScore {
-		return nil, api.Wrong("all", "all and keep_score are for bans; allowed are targets")
+		return c.refuse(who, "disallow", api.Wrong("all", "all and keep_score are for bans; allowed are targets"))
 	}
 	targets, err := c.targets(in, store.Allow)
 	if err != nil {
-		return nil, err
+		return c.refuse(who, "disallow", err)
 	}
 	return c.remove(ctx, who, in, targets, func(ctx context.Context, e store.Entry) (api.Change, store.Position, error) {
 		e.By, e.Reason = who.name, join("taken off the allowlist", in.Reason)
@@ -46,15 +46,21 @@ func (c *Control) disallow(ctx context.Context, who *caller, in *api.RemoveReque
 	}, store.Allow)
 }
 
+// refuse notes that nothing was changed, and why.
+func (c *Control) refuse(who *caller, action string, err error) (*api.Changes, error) {
+	c.audit(who, action, nil, false, err)
+	return nil, err
+}
+
 // remove removes what is named, and waits until it is known.
 func (c *Control) remove(ctx context.Context, who *caller, in *api.RemoveRequest, targets []store.Entry,
 	one func(context.Context, store.Entry) (api.Change, store.Position, error), kind store.EntryKind) (*api.Changes, error) {
 	wait, err := waiting(in.Wait)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = checkReason(in.Reason)
 	}
-	if err := checkReason(in.Reason); err != nil {
-		return nil, err
+	if err != nil {
+		return c.refuse(who, actionOf(kind, false), err)
 	}
 	out := c.changes()
 	positions := make([]store.Position, len(targets))

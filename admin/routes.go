@@ -18,6 +18,7 @@ import (
 type route struct {
 	method, path string
 	role         string // who may
+	action       string // what the audit log calls it; "": it changes nothing of an operator's
 	handler
 }
 
@@ -33,22 +34,22 @@ type handler struct {
 // routes are all of them.
 func routes() []route {
 	return []route{
-		{"GET", "/v1/openapi.yaml", RoleRead, handler{serve: openAPI}},
-		{"GET", "/v1/status", RoleRead, answer((*Control).status)},
-		{"GET", "/v1/bans", RoleRead, answer((*Control).bans)},
-		{"POST", "/v1/bans", RoleOperate, answer((*Control).ban)},
-		{"POST", "/v1/bans/remove", RoleOperate, answer((*Control).unban)},
-		{"GET", "/v1/allow", RoleRead, answer((*Control).allowed)},
-		{"POST", "/v1/allow", RoleOperate, answer((*Control).allow)},
-		{"POST", "/v1/allow/remove", RoleOperate, answer((*Control).disallow)},
-		{"POST", "/v1/accounts/forget", RoleOperate, answer((*Control).forget)},
-		{"GET", "/v1/explain", RoleRead, answer((*Control).explain)},
-		{"GET", "/v1/events", RoleRead, answer((*Control).events)},
-		{"GET", "/v1/events/watch", RoleRead, stream[api.EventsQuery, api.Event]((*Control).checkWatch, (*Control).watchEvents, eventBeat)},
-		{"GET", "/v1/report", RoleRead, answer((*Control).report)},
-		{"GET", "/v1/audit", RoleRead, answer((*Control).audited)},
-		{"GET", "/v1/ledger/watch", RoleRead, stream[struct{}, api.LedgerEvent](nil, (*Control).watchLedger, ledgerBeat)},
-		{"POST", "/v1/firewall/agent", RoleOperate, answer((*Control).takeAgent)},
+		{"GET", "/v1/openapi.yaml", RoleRead, "", handler{serve: openAPI}},
+		{"GET", "/v1/status", RoleRead, "", answer((*Control).status)},
+		{"GET", "/v1/bans", RoleRead, "", answer((*Control).bans)},
+		{"POST", "/v1/bans", RoleOperate, "ban", answer((*Control).ban)},
+		{"POST", "/v1/bans/remove", RoleOperate, "unban", answer((*Control).unban)},
+		{"GET", "/v1/allow", RoleRead, "", answer((*Control).allowed)},
+		{"POST", "/v1/allow", RoleOperate, "allow", answer((*Control).allow)},
+		{"POST", "/v1/allow/remove", RoleOperate, "disallow", answer((*Control).disallow)},
+		{"POST", "/v1/accounts/forget", RoleOperate, "forget", answer((*Control).forget)},
+		{"GET", "/v1/explain", RoleRead, "", answer((*Control).explain)},
+		{"GET", "/v1/events", RoleRead, "", answer((*Control).events)},
+		{"GET", "/v1/events/watch", RoleRead, "", stream[api.EventsQuery, api.Event]((*Control).checkWatch, (*Control).watchEvents, eventBeat)},
+		{"GET", "/v1/report", RoleRead, "", answer((*Control).report)},
+		{"GET", "/v1/audit", RoleRead, "", answer((*Control).audited)},
+		{"GET", "/v1/ledger/watch", RoleRead, "", stream[struct{}, api.LedgerEvent](nil, (*Control).watchLedger, ledgerBeat)},
+		{"POST", "/v1/firewall/agent", RoleOperate, "", answer((*Control).takeAgent)},
 	}
 }
 
@@ -111,7 +112,7 @@ func (c *Control) handler() http.Handler {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="saslguard"`)
 				c.fail(w, err)
 			case !who.may(rt.role):
-				c.fail(w, api.Errorf(http.StatusForbidden, api.Forbidden, "the token %s may %s, and this needs %s", who.name, who.role, rt.role))
+				c.fail(w, c.forbid(who, &rt, r))
 			default:
 				rt.serve(c, who, w, r)
 			}

@@ -25,6 +25,7 @@ func (c *Control) status(ctx context.Context, _ *caller, _ *struct{}) (*api.Stat
 		out.Parts = append(out.Parts, api.Part{Name: p.Name, State: string(p.State), Detail: p.Detail})
 	}
 	out.Hosts, out.Note = c.hosts(ctx)
+	out.UnresolvedNames = c.names.unresolved()
 	return out, nil
 }
 

@@ -264,8 +264,8 @@ func (d *Daemon) makeFaces() (err error) {
 	d.admin = admin.New(admin.Options{Gatherer: d.metrics, Health: d.health, Logger: d.log.Named("admin")})
 	o := admin.ControlOptions{
 		Host: d.host(), Version: d.version, Guard: d.guard, Store: d.store, Events: d.events, Health: d.health,
-		Agent: d.agent.latest, TakeAgent: d.agent.note, Audit: d.feed("audit"), Describe: d.enricher.Describe, Known: func(a netip.Addr) string { return d.enricher.Known(a).String() },
-		Logger: d.log.Named("control"), AuditLogger: d.log.Named("audit"),
+		Agent: d.agent.latest, TakeAgent: d.agent.note, Banned: d.notifier.Operator, Audit: d.feed("audit"), Describe: d.enricher.Describe, Known: func(a netip.Addr) string { return d.enricher.Known(a).String() },
+		Logger: d.log.Named("control"), AuditLogger: d.log.Named("audit"), Registerer: d.metrics,
 	}
 	if d.redis != nil {
 		o.Cluster = d.redis

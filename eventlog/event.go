@@ -40,6 +40,7 @@ type Event struct {
 	Address   string `json:"address,omitempty"`
 	Client    string `json:"client,omitempty"`  // the client's prefix, or what is banned
 	Network   string `json:"network,omitempty"` // the network's prefix
+	From      string `json:"from,omitempty"`    // where the address is from, as far as whoever tells of it knows
 	Account   string `json:"account,omitempty"`
 
 	Outcome string `json:"outcome,omitempty"` // of an attempt

@@ -90,7 +90,7 @@ func decode(t *store.Line) (e Event, ok bool) {
 // bound holds texts that came from elsewhere to what this host would write.
 func (e *Event) bound() {
 	for _, s := range []*string{
-		(*string)(&e.Kind), &e.Host, &e.Via, &e.Service, &e.Mechanism, &e.Address, &e.Client, &e.Network,
+		(*string)(&e.Kind), &e.Host, &e.Via, &e.Service, &e.Mechanism, &e.Address, &e.Client, &e.Network, &e.From,
 		&e.Account, &e.Outcome, &e.Action, &e.Would, &e.Rule, &e.Reason, &e.By,
 	} {
 		*s = line(*s)

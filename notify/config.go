@@ -23,6 +23,7 @@ type Config struct {
 
 	Events     []string      `mapstructure:"events"`      // of Kinds
 	Observed   bool          `mapstructure:"observed"`    // bans that are only observed, too
+	Operators  bool          `mapstructure:"operators"`   // operators' own bans, too
 	HideLogins bool          `mapstructure:"hide_logins"` // name no account
 	Digest     time.Duration `mapstructure:"digest"`      // what is not told at once waits so long, 1m to 1d
 	Again      time.Duration `mapstructure:"again"`       // the same is told again after so long, 1m to 30d

@@ -74,6 +74,9 @@ func put(w News, hide bool) item {
 			it.title = "would ban " + who
 		}
 		it.command = []string{"saslguard explain " + subject(w.Client), "saslguard unban " + w.Client.String()}
+		if !w.Client.IsValid() {
+			it.title, it.command = "blocked account "+it.login, explain(w, it.login, hide)
+		}
 	case Attack:
 		it.title = "account " + it.login + " is under attack"
 		it.command = explain(w, it.login, hide)

@@ -76,6 +76,33 @@ func TestTheBansOfOthersAreNotTold(t *testing.T) {
 	}
 }
 
+// An operator's own ban is told by the host on which he made it, where that is wanted.
+func TestOperatorsBans(t *testing.T) {
+	for _, wanted := range []bool{true, false} {
+		r := newReceiver(t, nil)
+		c := r.config()
+		c.Operators = wanted
+		w := newWorld(t, c, true)
+		w.notifier.Operator(store.Entry{Kind: store.OperatorBan, Prefix: netip.MustParsePrefix("203.0.113.0/24"), By: "jane", Reason: "leaked\x1b[31m list"})
+		if !wanted {
+			w.notifier.Observe(guard.Event{Kind: guard.Braked, At: w.now()})
+			find(t, r.wait(1), Brake)
+			continue
+		}
+		b, n := find(t, r.wait(1), Ban)
+		if n.Client != "203.0.113.0/24" || !strings.Contains(b.Text, "by jane: leaked") || strings.Contains(b.Text, "\x1b") || !strings.Contains(b.Text, "Until: for good") || !strings.Contains(b.Text, "saslguard unban 203.0.113.0/24") {
+			t.Errorf("%+v", b)
+		}
+	}
+	it := put(News{Kind: Ban, Account: "alice@example.org", Entry: &store.Entry{}}, false)
+	if it.title != "blocked account alice@example.org" || len(it.command) != 1 || it.command[0] != "saslguard explain alice@example.org" {
+		t.Errorf("%+v", it)
+	}
+	if it := put(News{Kind: Ban, Account: "alice@example.org", Entry: &store.Entry{}}, true); strings.Contains(it.title, "alice") || len(it.command) > 0 {
+		t.Errorf("hidden: %+v", it)
+	}
+}
+
 func TestObservedBansAreToldWhereAskedFor(t *testing.T) {
 	for _, observed := range []bool{true, false} {
 		r := newReceiver(t, nil)

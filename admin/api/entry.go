@@ -37,6 +37,9 @@ type Entry struct {
 	Observed bool       `json:"observed"`       // only observed: enforced by no host
 	Times    int        `json:"times"`          // how often this prefix has been banned, this time included
 	From     string     `json:"from,omitempty"` // of a list: where it is from, as far as is known
+
+	// Unresolved, of a list, is why the host that was asked cannot resolve Name.
+	Unresolved string `json:"unresolved,omitempty"`
 }
 
 // namePrefix begins the account of an entry that stands for a host name. No

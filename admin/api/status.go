@@ -17,6 +17,8 @@ type Status struct {
 	Figures Figures   `json:"figures"`        // of the host that was asked, since it started
 	Bans    BanCounts `json:"bans"`           // in force, of all hosts
 	Recent  Recent    `json:"recent"`
+
+	UnresolvedNames []string `json:"unresolved_names"` // of the allowlist, by the host that was asked
 }
 
 // Part is how well a part of saslguard works, as in /healthz.

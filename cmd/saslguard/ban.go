@@ -29,7 +29,8 @@ are logged in by SSH, or a large part of the internet is made with --force only.
 A host that observes refuses nobody, by operators' bans neither; that is said.
 With --from, FILE has one prefix or account a line, with # before comments, or is
 what 'saslguard bans -o json' has written, not an allowlist; where one line is wrong
-nothing is done.
+nothing is done. Bans in it that were only observed have refused nobody and are left
+out, which is said; with --observed they become real ones.
 Exit code 1 if the ban was not made, or not all hosts know of it in time.`,
 		Example: `  saslguard ban 192.0.2.7 --for 2h --reason "guesses slowly"
   saslguard ban 2001:db8:1:2::/64 198.51.100.0/24 --for permanent
@@ -42,6 +43,7 @@ Exit code 1 if the ban was not made, or not all hosts know of it in time.`,
 	}
 	r.flags(c, "table", "json")
 	p.flags(c, "1d", "ban")
+	c.Flags().BoolVar(&p.observed, "observed", false, "with --from, also bans that were only observed")
 	c.Flags().BoolVar(&p.force, "force", false, "also what would lock out this host, you, or half the world")
 	return c
 }
@@ -54,6 +56,7 @@ type putting struct {
 	wait     ageFlag
 	account  bool
 	force    bool
+	observed bool
 }
 
 func (p *putting) flags(c *cobra.Command, usual, what string) {
@@ -112,6 +115,8 @@ func (p *putting) request(c *cobra.Command, args []string, names bool) (in api.P
 		usual.Seconds = int64(d / time.Second)
 	}
 	switch {
+	case p.observed && p.from == "":
+		return in, usageError{errors.New("--observed goes with --from")}
 	case p.from != "" && len(args) > 0:
 		return in, usageError{errors.New("--from and arguments exclude each other")}
 	case p.from != "":
@@ -119,7 +124,10 @@ func (p *putting) request(c *cobra.Command, args []string, names bool) (in api.P
 		if err != nil {
 			return in, err
 		}
-		in.Entries, err = imported(p.from, text, usual, names)
+		var left int
+		if in.Entries, left, err = imported(p.from, text, usual, names, p.observed); err == nil && left > 0 {
+			fmt.Fprintf(c.ErrOrStderr(), "warning: %d bans that were only observed are left out (--observed)\n", left)
+		}
 		return in, err
 	case len(args) == 0:
 		return in, usageError{fmt.Errorf("%s needs to be told what, or --from a file", c.CommandPath())}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,12 +13,15 @@ import (
 func newBans() *cobra.Command {
 	var r remote
 	var l listing
+	var observed bool
 	c := &cobra.Command{
 		Use:   "bans",
 		Short: "List bans and blocked accounts",
 		Long: `Lists the bans in force on all hosts: those that saslguard made, and operators'.
 What is marked observed refuses nobody. -o raw is one prefix or account a line,
-which 'saslguard ban --from' takes; it takes -o json as well, with times and reasons.`,
+which 'saslguard ban --from' takes; it takes -o json as well, with times and reasons.
+-o raw cannot mark what was only observed: it leaves that out and says so, unless
+--observed is given.`,
 		Example: `  saslguard bans
   saslguard bans --within 192.0.2.0/24
   saslguard bans --containing 2001:db8::1
@@ -34,14 +38,31 @@ which 'saslguard ban --from' takes; it takes -o json as well, with times and rea
 			if err != nil {
 				return err
 			}
+			if r.output == "raw" && !observed {
+				leaveObserved(c, &out)
+			}
 			return writeEntries(c.OutOrStdout(), &r, &out, "bans")
 		},
 	}
 	r.flags(c, "table", "json", "raw")
 	l.flags(c)
+	c.Flags().BoolVar(&observed, "observed", false, "with -o raw, also bans that are only observed")
 	c.Flags().StringVar(&l.q.Kind, "kind", "", "only of this `kind`: operator-ban or automatic-ban")
 	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"operator-ban", "automatic-ban"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// leaveObserved leaves out bans that refuse nobody: in a list of names they would be
+// like all others.
+func leaveObserved(c *cobra.Command, out *api.Entries) {
+	n := len(out.Entries)
+	out.Entries = slices.DeleteFunc(out.Entries, func(e api.Entry) bool { return e.Observed })
+	if left := n - len(out.Entries); left > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "warning: %d bans that are only observed are left out (--observed)\n", left)
+	}
+	if more := out.Total - n; more > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "warning: %d more bans are not listed (--limit)\n", more)
+	}
 }
 
 // listing is the flags of commands that list entries.
@@ -98,6 +119,11 @@ func writeEntries(w io.Writer, r *remote, out *api.Entries, what string) error {
 	}
 	if err := table(w, []string{"WHAT", "KIND", "SINCE", "UNTIL", "TIMES", "BY", "RULE", "REASON", "FROM"}, rows); err != nil {
 		return err
+	}
+	for i := range out.Entries {
+		if e := &out.Entries[i]; e.Unresolved != "" {
+			fmt.Fprintf(w, "%s cannot be resolved here: %s\n", e.Name, e.Unresolved)
+		}
 	}
 	if n := out.Total - len(out.Entries); n > 0 {
 		if _, err := fmt.Fprintf(w, "and %d more (--limit)\n", n); err != nil {

@@ -99,6 +99,9 @@ func writeStatus(w io.Writer, s *api.Status) error {
 	if s.Note != "" {
 		fmt.Fprintln(w, s.Note)
 	}
+	if len(s.UnresolvedNames) > 0 {
+		fmt.Fprintf(w, "Names of the allowlist that cannot be resolved here: %s (saslguard allow list says why)\n", strings.Join(s.UnresolvedNames, ", "))
+	}
 	f, b := &s.Figures, &s.Bans
 	paused := ""
 	if f.Paused {

@@ -68,13 +68,13 @@ func fileOf(name string, stdin io.Reader) ([]byte, error) {
 
 // imported are the entries of a file: one prefix or account a line with # before
 // comments, or what 'saslguard bans -o json' has written. usual is what a line
-// has no word for: how long, and why.
-func imported(name string, text []byte, usual api.NewEntry, names bool) ([]api.NewEntry, error) {
+// has no word for: how long, and why. Bans that were only observed refused nobody;
+// they are left out, and counted, unless they are wanted as real ones.
+func imported(name string, text []byte, usual api.NewEntry, names, observed bool) (all []api.NewEntry, left int, err error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if first := bytes.TrimLeft(text, " \t\r\n"); len(first) > 0 && first[0] == '{' {
-		return importedJSON(name, text, time.Now(), names)
+		return importedJSON(name, text, time.Now(), names, observed)
 	}
-	var all []api.NewEntry
 	var wrong []error
 	seen := map[string]int{}
 	for n, line := range strings.Split(string(text), "\n") {
@@ -99,13 +99,14 @@ func imported(name string, text []byte, usual api.NewEntry, names bool) ([]api.N
 		e.Prefix, e.Account, e.Name = t.prefix, t.account, t.name
 		all = append(all, e)
 	}
-	return checked(name, all, wrong)
+	all, err = checked(name, all, wrong)
+	return all, 0, err
 }
 
 // importedJSON reads what 'saslguard bans -o json' has written or, for the allowlist,
 // 'saslguard allow list -o json'. One is never taken for the other: whom that would
 // ban are the administrator's friends.
-func importedJSON(name string, text []byte, now time.Time, allow bool) ([]api.NewEntry, error) {
+func importedJSON(name string, text []byte, now time.Time, allow, observed bool) (all []api.NewEntry, left int, err error) {
 	source := "saslguard bans -o json"
 	if allow {
 		source = "saslguard allow list -o json"
@@ -115,9 +116,8 @@ func importedJSON(name string, text []byte, now time.Time, allow bool) ([]api.Ne
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
 		line := 1 + bytes.Count(text[:min(int(d.InputOffset()), len(text))], []byte("\n"))
-		return nil, fmt.Errorf("%s:%d: it is not what %s writes: %w; nothing was done", name, line, source, err)
+		return nil, 0, fmt.Errorf("%s:%d: it is not what %s writes: %w; nothing was done", name, line, source, err)
 	}
-	var all []api.NewEntry
 	var wrong []error
 	for i := range in.Entries {
 		e := &in.Entries[i]
@@ -132,13 +132,21 @@ func importedJSON(name string, text []byte, now time.Time, allow bool) ([]api.Ne
 			wrong = append(wrong, fmt.Errorf("%s: entries[%d]: %w", name, i, err))
 			continue
 		}
+		if e.Observed && !observed {
+			left++
+			continue
+		}
 		n := api.NewEntry{Prefix: e.Prefix, Account: e.Account, Name: e.Name, Reason: e.Reason, Permanent: e.Until == nil}
 		if e.Until != nil {
 			n.Until = e.Until.Format(time.RFC3339)
 		}
 		all = append(all, n)
 	}
-	return checked(name, all, wrong)
+	if left > 0 && len(all)+len(wrong) == 0 {
+		return nil, left, fmt.Errorf("%s has no entries but bans that were only observed; --observed makes them real", name)
+	}
+	all, err = checked(name, all, wrong)
+	return all, left, err
 }
 
 // maxWrong is how many wrong lines are told.

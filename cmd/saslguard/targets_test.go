@@ -41,7 +41,7 @@ func TestTargets(t *testing.T) {
 
 func TestImport(t *testing.T) {
 	usual := api.NewEntry{Seconds: 60, Reason: "why"}
-	got, err := imported("list", []byte("\ufeff# a comment\n192.0.2.1\n\n 2001:db8::/32 # the worst\r\nalice@example.org\n"), usual, false)
+	got, _, err := imported("list", []byte("\ufeff# a comment\n192.0.2.1\n\n 2001:db8::/32 # the worst\r\nalice@example.org\n"), usual, false, false)
 	if err != nil || len(got) != 3 || got[0].Prefix != "192.0.2.1" || got[1].Prefix != "2001:db8::/32" || got[2].Account != "alice@example.org" || got[2].Seconds != 60 || got[2].Reason != "why" {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -50,20 +50,31 @@ func TestImport(t *testing.T) {
 {"kind":"operator-ban","account":"alice","since":"2026-01-01T00:00:00Z","by":"root","observed":false,"times":1},
 {"kind":"operator-ban","prefix":"192.0.2.9/32","since":"2020-01-01T00:00:00Z","until":"2020-01-02T00:00:00Z","by":"root","observed":false,"times":1}
 ],"total":3,"mode":"enforce"}`
-	got, err = imported("bans.json", []byte(exported), usual, false)
+	got, _, err = imported("bans.json", []byte(exported), usual, false, false)
 	if err != nil || len(got) != 2 || got[0].Until != "2999-01-01T00:00:00Z" || got[0].Reason != "r" || !got[1].Permanent || got[1].Account != "alice" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	// Nobody is banned because he was on the allowlist, nor allowed because he was banned.
 	friends := `{"entries":[{"kind":"allow","prefix":"192.0.2.0/24","since":"2026-01-01T00:00:00Z","by":"root"}]}`
-	if _, err := imported("x", []byte(friends), usual, false); err == nil || !strings.Contains(err.Error(), "its kind is allow; allowed is what saslguard bans -o json writes") {
+	if _, _, err := imported("x", []byte(friends), usual, false, false); err == nil || !strings.Contains(err.Error(), "its kind is allow; allowed is what saslguard bans -o json writes") {
 		t.Errorf("the allowlist as bans: %v", err)
 	}
-	if _, err := imported("x", []byte(exported), usual, true); err == nil || !strings.Contains(err.Error(), "its kind is automatic-ban; allowed is what saslguard allow list") {
+	if _, _, err := imported("x", []byte(exported), usual, true, false); err == nil || !strings.Contains(err.Error(), "its kind is automatic-ban; allowed is what saslguard allow list") {
 		t.Errorf("bans as the allowlist: %v", err)
 	}
-	if got, err := imported("x", []byte(friends), usual, true); err != nil || len(got) != 1 || got[0].Prefix != "192.0.2.0/24" || !got[0].Permanent {
+	if got, _, err := imported("x", []byte(friends), usual, true, false); err != nil || len(got) != 1 || got[0].Prefix != "192.0.2.0/24" || !got[0].Permanent {
 		t.Errorf("%+v, %v", got, err)
+	}
+	// What was only observed has refused nobody, and becomes real only by request.
+	watched := `{"entries":[{"kind":"automatic-ban","prefix":"192.0.2.1/32","since":"2026-01-01T00:00:00Z","observed":true},{"kind":"automatic-ban","prefix":"192.0.2.2/32","since":"2026-01-01T00:00:00Z"}]}`
+	if got, left, err := imported("x", []byte(watched), usual, false, false); err != nil || len(got) != 1 || got[0].Prefix != "192.0.2.2/32" || left != 1 {
+		t.Errorf("%+v, %d left out, %v", got, left, err)
+	}
+	if got, left, err := imported("x", []byte(watched), usual, false, true); err != nil || len(got) != 2 || left != 0 {
+		t.Errorf("with observed ones: %+v, %d left out, %v", got, left, err)
+	}
+	if _, _, err := imported("x", []byte(strings.Replace(watched, "192.0.2.2/32\"", "192.0.2.2/32\",\"observed\":true", 1)), usual, false, false); err == nil || !strings.Contains(err.Error(), "only observed") {
+		t.Errorf("nothing but observed ones: %v", err)
 	}
 	many := strings.Repeat("192.0.2.300\n", 30)
 	for _, c := range []struct{ text, want string }{
@@ -77,7 +88,7 @@ func TestImport(t *testing.T) {
 		{many, "and 10 more"},
 		{`{"entries":[{"prefix":1}]}`, "list:1:"}, {"{\n\"entriess\":[]}", "list:2:"}, {`{"entries":[{"kind":"ban","prefix":"192.0.2.1/32"}]}`, "entries[0]: \"ban\" is no kind"},
 	} {
-		if got, err := imported("list", []byte(c.text), usual, false); err == nil || !strings.Contains(err.Error(), c.want) {
+		if got, _, err := imported("list", []byte(c.text), usual, false, false); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.40q: %v, %v, want %q", c.text, got, err, c.want)
 		}
 	}
@@ -85,7 +96,7 @@ func TestImport(t *testing.T) {
 	for i := range api.MaxEntries + 1 {
 		fmt.Fprintf(&big, "10.%d.%d.%d\n", i>>16, i>>8&255, i&255)
 	}
-	if _, err := imported("list", []byte(big.String()), usual, false); err == nil || !strings.Contains(err.Error(), "at most 50000") {
+	if _, _, err := imported("list", []byte(big.String()), usual, false, false); err == nil || !strings.Contains(err.Error(), "at most 50000") {
 		t.Errorf("too many: %v", err)
 	}
 }
@@ -95,7 +106,7 @@ func FuzzImport(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		got, err := imported("list", text, api.NewEntry{Seconds: 1}, true)
+		got, _, err := imported("list", text, api.NewEntry{Seconds: 1}, true, false)
 		if err == nil && (len(got) == 0 || len(got) > api.MaxEntries) {
 			t.Errorf("%d entries", len(got))
 		}
@@ -155,6 +166,8 @@ func TestOperatorsMistakes(t *testing.T) {
 		{"ban 192.0.2.1 --for=-1h " + nobody, exitUsage, "is no time"},
 		{"ban 192.0.2.1 --from " + list, exitUsage, "exclude each other"},
 		{"ban --from " + list, exitFailed, list + ":2: \"not an entry\" is more than one word"},
+		{"ban 192.0.2.1 --observed", exitUsage, "goes with --from"},
+		{"setup -o xml", exitUsage, "allowed is text or json"},
 		{"ban --from " + dir + "/none", exitFailed, "no such file"},
 		{"ban 192.0.2.1 " + nobody, exitFailed, "no saslguard answers at unix:" + dir + "/none.sock"},
 		{"ban 192.0.2.1 -o xml", exitUsage, "allowed is table or json"},

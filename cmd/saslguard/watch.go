@@ -25,7 +25,8 @@ func newWatch() *cobra.Command {
 		Short: "Watch attempts, verdicts and bans as they happen",
 		Long: `Shows what happens on all hosts, until it is interrupted: attempts as they are
 reported, verdicts that are no pass, bans made and lifted. Of what one client repeats,
-only the first twenty in a minute are shown one by one. -o json is one object a line,
+only the first twenty in a minute are shown one by one. Where clients are from is shown
+as far as it is known already (enrich:). -o json is one object a line,
 with the fields of GET /v1/events. When the connection is lost it is made again, and
 said on standard error.`,
 		Example: `  saslguard watch
@@ -113,6 +114,9 @@ func showEvent(w io.Writer, r *remote, e *api.Event) error {
 		return nil
 	}
 	row := eventRow(e)
+	if e.From != "" {
+		row = append(row, "("+e.From+")")
+	}
 	if _, err := fmt.Fprintln(w, strings.Join(row, "  ")); err != nil {
 		return errOutput
 	}
