@@ -126,7 +126,8 @@ type Store struct {
 	journal *journal
 	skew    skew
 	meters  *meters
-	scratch sync.Pool // of *[]store.Standing
+	scratch sync.Pool    // of *[]store.Standing
+	late    atomic.Int64 // Unix milliseconds until which the remote store may lack places; 0: it lacks nothing
 
 	kicked   chan struct{} // holds a token when something is to be handed over
 	rewatch  atomic.Pointer[context.CancelFunc]

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
 )
 
@@ -30,6 +31,7 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 		return nil
 	}
 	if !s.breaker.isUp() {
+		s.missed(ops)
 		s.note(ops, out)
 		return nil
 	}
@@ -41,14 +43,59 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 	cancel()
 	s.judge(ctx, time.Since(began), err)
 	if err != nil {
+		s.missed(ops)
 		s.note(ops, out)
 		return nil
 	}
-	copy(out, *answers)
-	for i := range out {
-		out[i].At = s.skew.here(out[i].At)
+	behind := s.behind()
+	for i, answer := range *answers {
+		if behind && ops[i].Verb == store.Reserve {
+			answer = stricter(answer, &out[i])
+		}
+		answer.At = s.skew.here(answer.At)
+		out[i] = answer
 	}
 	return nil
+}
+
+// missed takes note that the remote store lacks what this host has let through: a
+// place until its Record comes, and a Record until it is handed over.
+func (s *Store) missed(ops []store.Op) {
+	s.late.Store(time.Now().UnixMilli() + ops[0].Rules.PlaceLife)
+}
+
+// behind tells whether the remote store may lack some of it.
+func (s *Store) behind() bool {
+	until := s.late.Load()
+	switch {
+	case until == 0:
+		return false
+	case time.Now().UnixMilli() < until || s.journal.len() > 0:
+		return true
+	}
+	s.late.CompareAndSwap(until, 0)
+	return false
+}
+
+// stricter is the remote store's answer to a Reserve, with what only this host knows of
+// the same guesses: else a remote store that is late now and then would give a budget
+// more to each of those moments. Where the two do not agree on who asks, the remote
+// store knows better: somebody logged in elsewhere.
+func stricter(answer store.Standing, local *store.Standing) store.Standing {
+	if answer.Familiar != local.Familiar || answer.Known != local.Known {
+		return answer
+	}
+	answer.Full = answer.Full || local.Full
+	worse := func(a *score.Reading, b score.Reading) {
+		if b.Score > a.Score {
+			*a = b
+		}
+	}
+	worse(&answer.Client, local.Client)
+	worse(&answer.Network, local.Network)
+	worse(&answer.Account, local.Account)
+	worse(&answer.Pair, local.Pair)
+	return answer
 }
 
 // borrow returns n standings: a remote store that fails may have written some.

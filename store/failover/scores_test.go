@@ -26,6 +26,31 @@ func TestRemoteDecides(t *testing.T) {
 	}
 }
 
+// A remote store that comes and goes does not give a new budget each time: it lacks the
+// guesses that were let through without it, and this host does not.
+func TestWhatTheRemoteMissedIsNotGivenAgain(t *testing.T) {
+	w := newWorld(t)
+	h := w.host("", well)
+	h.remote.be(failing)
+	let := 0
+	for i := range 64 {
+		if got, _ := h.attempt(store.Reserve, score.Unknown, client(1), uint32(i)); !got.Full {
+			let++
+		}
+	}
+	if let == 0 || let == 64 {
+		t.Fatalf("without it %d were let through", let)
+	}
+	h.remote.be(well)
+	h.joined(true)
+	if got, _ := h.attempt(store.Reserve, score.Unknown, client(1), 100); !got.Full {
+		t.Error("one more is let through once it is back")
+	}
+	if got, _ := h.attempt(store.Reserve, score.Unknown, client(300), 100); got.Full {
+		t.Error("others are refused")
+	}
+}
+
 // Whatever Redis does, a call takes its deadline at most, soon none waits at
 // all, and once it is back every attempt has counted exactly once, with its own
 // time.
