@@ -19,13 +19,16 @@ const maxAcceptPause = time.Second
 
 // gate is one listener in front of several. It counts the connections let in
 // and closes those beyond the limit at once, before any of the transport's time
-// goes into them.
+// goes into them. Where some of those let in have not asked anything yet, the oldest
+// of them has to go instead: whoever opens connections and says nothing, or says it
+// slowly, does not keep Dovecot out.
 type gate struct {
 	max        int64
 	complaints *complaints
 	metrics    *metrics
 
 	open      atomic.Int64
+	silent    newcomers
 	conns     chan net.Conn
 	stopping  atomic.Bool // no more is accepted
 	accepting sync.WaitGroup
@@ -87,7 +90,7 @@ func (g *gate) accept(l net.Listener) {
 
 // pass hands a connection on, or closes it.
 func (g *gate) pass(c net.Conn) {
-	if g.open.Add(1) > g.max {
+	if g.open.Add(1) > g.max && !g.silent.oust() {
 		g.left()
 		g.metrics.overflow.Inc()
 		g.complaints.say(complainOverflow, "too many connections: closing new ones, and Dovecot lets their logins through", func() []zap.Field {
@@ -100,7 +103,7 @@ func (g *gate) pass(c net.Conn) {
 		c = &spared{Conn: c, gate: g}
 	}
 	select {
-	case g.conns <- c:
+	case g.conns <- g.silent.add(c):
 	case <-g.closed:
 		g.left()
 		c.Close()

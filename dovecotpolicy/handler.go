@@ -32,6 +32,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.reject(ctx, http.StatusBadRequest, badCommand, "the URL must end in ?command=allow or ?command=report")
 		return
 	}
+	heard(ctx.Conn())
 	r := request{command: command, date: header.Peek("Date"), body: ctx.Request.Body()}
 	answer := s.answerer.answer(set, &r, start)
 	if answer.reason != wellFormed {

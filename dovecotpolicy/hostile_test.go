@@ -182,3 +182,40 @@ func TestAcceptGoesOnAfterErrors(t *testing.T) {
 		t.Error("not logged")
 	}
 }
+
+// Connections that say nothing do not keep Dovecot out; those that have asked stay.
+func TestTheSilentMakeRoom(t *testing.T) {
+	cfg := testConfig()
+	cfg.MaxConnections = 3
+	s, l, _ := start(t, cfg, new(fakeJudge), nil)
+	asks := dial(t, l)
+	asks.ask("allow", benchAllow)
+	silent, slow := dial(t, l), dial(t, l)
+	if _, err := slow.Write([]byte("POST /?command=allow HTTP/1.1\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); s.gate.open.Load() < 3; time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 5*time.Second {
+			t.Fatal("they are not let in")
+		}
+	}
+	time.Sleep(ousted)
+	more := dial(t, l)
+	more.ask("allow", benchAllow)
+	if n, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Errorf("the oldest of the silent is still there, and gets %d bytes", n)
+	}
+	last := dial(t, l)
+	last.ask("allow", benchAllow)
+	if n, err := slow.Read(make([]byte, 1)); err == nil {
+		t.Errorf("the other is still there, and gets %d bytes", n)
+	}
+	asks.ask("allow", benchAllow)
+	more.ask("allow", benchAllow)
+	if n, err := dial(t, l).Read(make([]byte, 1)); err == nil {
+		t.Errorf("one too many gets %d bytes", n)
+	}
+	if testutil.ToFloat64(s.metrics.overflow) != 1 {
+		t.Error("nobody is told")
+	}
+}

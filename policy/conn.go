@@ -46,6 +46,9 @@ type conn struct {
 	ctx    context.Context // ends when the judge takes too long, and the connection with it
 	cancel context.CancelFunc
 
+	since time.Time   // when it was opened
+	heard atomic.Bool // it has asked something
+
 	state atomic.Int32
 	asked atomic.Int64 // when the judge was asked, after Server.born
 
@@ -67,6 +70,7 @@ type conn struct {
 
 func newConn(ctx context.Context, srv *Server, nc net.Conn) *conn {
 	c := &conn{srv: srv, nc: nc, buf: make([]byte, initialBuffer), now: time.Now()}
+	c.since = c.now
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.asked.Store(notAsking)
 	return c
@@ -90,6 +94,7 @@ func (c *conn) serve() {
 		set := c.srv.settings.Load() // it may have waited for a long time
 		asked := c.now
 		do := c.answer(frame, set)
+		c.heard.Store(true)
 		if err := c.write(set); err != nil {
 			return
 		}

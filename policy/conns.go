@@ -16,12 +16,17 @@ const (
 	// ask again.
 	checkTimeout = time.Second
 	hangTimeout  = 2 * time.Second
+	// silentFor is how long a connection may ask nothing before another may take its
+	// place, where there are too many. Postfix opens one when it has something to ask.
+	silentFor = 100 * time.Millisecond
 	// watchEvery is how often questions are looked at for these timeouts.
 	watchEvery = 100 * time.Millisecond
 )
 
 // take serves a connection, or closes it at once when there are too many:
-// better that Postfix learns it now than that it waits.
+// better that Postfix learns it now than that it waits. But whoever opens
+// connections and asks nothing does not keep Postfix out: the oldest of those gives
+// way.
 func (s *Server) take(alive context.Context, nc net.Conn) {
 	set := s.settings.Load()
 	if !set.admits(nc) {
@@ -33,7 +38,7 @@ func (s *Server) take(alive context.Context, nc net.Conn) {
 	}
 	most := set.maxConnections
 	s.mu.Lock()
-	if s.stopping.Load() || len(s.conns) >= most {
+	if s.stopping.Load() || len(s.conns) >= most && !s.oust() {
 		s.mu.Unlock()
 		defer nc.Close() // whoever sees it closed finds it counted
 		if !s.stopping.Load() {
@@ -49,6 +54,23 @@ func (s *Server) take(alive context.Context, nc net.Conn) {
 	s.mu.Unlock()
 	s.metrics.connections.Inc()
 	go c.serve()
+}
+
+// oust closes the oldest connection that has asked nothing yet, and tells whether
+// there was one that has had its time. Whoever calls holds mu.
+func (s *Server) oust() bool {
+	var oldest *conn
+	for c := range s.conns {
+		if !c.heard.Load() && (oldest == nil || c.since.Before(oldest.since)) {
+			oldest = c
+		}
+	}
+	if oldest == nil || time.Since(oldest.since) < silentFor {
+		return false
+	}
+	delete(s.conns, oldest)
+	_ = oldest.nc.Close()
+	return true
 }
 
 // forget is the end of every connection.

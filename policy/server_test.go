@@ -177,6 +177,36 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// Connections that ask nothing, or not to the end, do not keep Postfix out; those that
+// have asked stay.
+func TestTheSilentMakeRoom(t *testing.T) {
+	cfg := testConfig()
+	cfg.MaxConnections = 3
+	s := start(t, cfg, &fakeJudge{})
+	asks := dial(t, "tcp", s.tcp)
+	asks.ask(t, connect())
+	silent := dial(t, "tcp", s.tcp)
+	eventually(t, "the silent one is let in", func() bool { return s.metric(t, "connections") == 2 })
+	slow := dial(t, "tcp", s.tcp)
+	slow.send(t, "request=smtpd_access_policy\n")
+	eventually(t, "the slow one is let in", func() bool { return s.metric(t, "connections") == 3 })
+	time.Sleep(silentFor)
+	for _, gone := range []*client{silent, slow} {
+		if got := dial(t, "tcp", s.tcp).ask(t, connect()); got != declinedAnswer {
+			t.Errorf("a new one got %q", got)
+		}
+		if got := gone.answer(); got != "" {
+			t.Errorf("one that gave way got %q", got)
+		}
+	}
+	if got := dial(t, "tcp", s.tcp).answer(); got != "" {
+		t.Errorf("one too many got %q", got)
+	}
+	if got := asks.ask(t, connect()); got != declinedAnswer {
+		t.Errorf("the first got %q", got)
+	}
+}
+
 func TestPanicEndsOneConnection(t *testing.T) {
 	s := start(t, testConfig(), &fakeJudge{verdict: func(_ context.Context, a guard.Attempt) guard.Verdict {
 		if a.Client.String() == "192.0.2.66" {
