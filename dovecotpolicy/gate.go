@@ -99,11 +99,13 @@ func (g *gate) pass(c net.Conn) {
 		c.Close()
 		return
 	}
-	if _, isTLS := c.(*tls.Conn); !isTLS {
+	_, isTLS := c.(*tls.Conn)
+	c = g.silent.add(c)
+	if !isTLS {
 		c = &spared{Conn: c, gate: g}
 	}
 	select {
-	case g.conns <- g.silent.add(c):
+	case g.conns <- c:
 	case <-g.closed:
 		g.left()
 		c.Close()

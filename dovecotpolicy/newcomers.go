@@ -2,9 +2,11 @@ package dovecotpolicy
 
 import (
 	"container/list"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -53,6 +55,9 @@ func (n *newcomers) oust() bool {
 
 // heard takes note that somebody who may ask has asked on a connection.
 func heard(c net.Conn) {
+	if s, ok := c.(*spared); ok {
+		c = s.Conn
+	}
 	x, ok := c.(*newcomer)
 	if !ok || x.asked.Load() {
 		return
@@ -69,6 +74,15 @@ func (x *newcomer) Close() error {
 	x.leave()
 	x.of.mu.Unlock()
 	return x.Conn.Close()
+}
+
+// SyscallConn implements syscall.Conn, by which a spared connection looks for what has
+// come.
+func (x *newcomer) SyscallConn() (syscall.RawConn, error) {
+	if c, ok := x.Conn.(syscall.Conn); ok {
+		return c.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // leave ends that it is one. Whoever calls holds of.mu.

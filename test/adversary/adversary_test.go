@@ -27,7 +27,11 @@ var long = flag.Bool("adversary.long", false, "run the long form: more guesses, 
 // is mostly to wait for delays. At the end it prints the table.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	sideBySide := "6"
+	if *long {
+		sideBySide = "12" // they wait for longer delays
+	}
+	if err := flag.Set("test.parallel", sideBySide); err != nil {
 		panic(err)
 	}
 	os.Exit(withTable(func() int { return lab.Main(m) }))

@@ -17,9 +17,9 @@ func ofOne64(i int) string { return fmt.Sprintf("2001:db8:8:1::%x", i+1) }
 // left of the budget by those that were refused for others in flight, further
 // addresses guess one after the other.
 func manyAddresses(s *site, whose, account string, allowed int, address func(i int) string) {
-	n, after := 60, 24
+	n, after, atOnce := 60, 24, 24
 	if *long {
-		n = 2000
+		n, atOnce = 2000, 100
 	}
 	if *long && address(0) == address(254) {
 		n = 254 - after
@@ -29,9 +29,9 @@ func manyAddresses(s *site, whose, account string, allowed int, address func(i i
 	for i, password := range wrong(account, whose, n+after) {
 		all = append(all, guess{logins[i%len(logins)], address(i), account, password})
 	}
-	s.attack(24, all[:n])
-	s.attack(2, all[n:])
-	s.exactly(row{
+	s.attack(atOnce, all[:n])
+	s.attack(4, all[n:])
+	s.together(row{
 		Scenario: fmt.Sprintf("a guess from each of %d %s, one account", len(all), whose), Guesses: len(all),
 		Verified: s.verified(ofUser(account)), Banned: s.bannedAfter(began, all[0].client),
 	}, allowed)
@@ -55,7 +55,7 @@ func accountForEachAddress(s *site) {
 	}
 	s.attack(clients, all)
 	network := netip.MustParsePrefix("198.51.100.0/24")
-	s.exactly(row{
+	s.together(row{
 		Scenario: fmt.Sprintf("%d addresses of one /24, an account each", clients), Guesses: len(all),
 		Verified: s.verified(func(_, client string) bool {
 			a, err := netip.ParseAddr(client)

@@ -36,7 +36,7 @@ func TestParallelGuesses(t *testing.T) {
 			began := time.Now()
 			s.attack(connections, all[:atOnce])
 			s.attack(2, all[atOnce:])
-			s.exactly(row{
+			s.together(row{
 				Scenario: fmt.Sprintf("%d connections at once, %s", connections, by.name), Guesses: len(all),
 				Verified: s.verified(ofClient(client)), Banned: s.bannedAfter(began, client),
 			}, by.allowed)

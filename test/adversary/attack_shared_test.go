@@ -48,7 +48,7 @@ func reconnecting(s *site) {
 	const client = "203.0.113.2"
 	all, began := s.overAll(client, user(1), 26), time.Now()
 	s.attack(1, all)
-	s.exactly(row{
+	s.together(row{
 		Scenario: "a new connection after each refusal", Guesses: len(all),
 		Verified: s.verified(ofClient(client)), Banned: s.bannedAfter(began, client),
 	}, 10)
@@ -58,17 +58,17 @@ func reconnecting(s *site) {
 // others two: five leave room for one more.
 func spray(s *site) {
 	const client = "203.0.113.3"
-	accounts := 60
+	accounts, atOnce := 60, 8
 	if *long {
-		accounts = 500
+		accounts, atOnce = 500, 32
 	}
 	logins, began := s.logins(), time.Now()
 	var all []guess
 	for i := range accounts {
 		all = append(all, guess{logins[i%len(logins)], client, user(100 + i), "Winter2026!"})
 	}
-	s.attack(8, all)
-	s.exactly(row{
+	s.attack(atOnce, all)
+	s.together(row{
 		Scenario: fmt.Sprintf("spray over %d accounts from one address", accounts), Guesses: len(all),
 		Verified: s.verified(ofClient(client)), Banned: s.bannedAfter(began, client),
 	}, 6)
@@ -84,7 +84,7 @@ func ownAccountBetween(s *site) {
 		s.attack(1, []guess{g})
 		s.try(g.by, client, own, right) // until he is banned
 	}
-	s.exactly(row{
+	s.together(row{
 		Scenario: "his own account's login after each guess", Guesses: len(all),
 		Verified: s.verified(ofUser(user(2))), Banned: s.bannedAfter(began, client),
 	}, 10)
@@ -103,7 +103,7 @@ func challenged(s *site, m lab.Mechanism, client, user string) {
 	}
 	s.attack(atOnce, all[:atOnce])
 	s.attack(1, all[atOnce:])
-	s.exactly(row{
+	s.together(row{
 		Scenario: string(m) + ", 32 at once", Guesses: len(all),
 		Verified: s.verified(ofUser(user)), Banned: s.bannedAfter(began, client),
 	}, 10)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,7 +122,7 @@ func (s *site) newHost(name string, p plan) *host {
 	}
 	m := lab.PostfixOptions{HardErrorLimit: 100, Main: "smtpd_soft_error_limit = 100\n" + p.postfix}
 	if p.activated {
-		h.sockets = []lab.Socket{{Name: "postfix", File: h.listen(h.postfixAddr)}, {Name: "dovecot", File: h.listen(h.dovecotAddr)}}
+		h.sockets = []lab.Socket{h.listen("postfix", &h.postfixAddr), h.listen("dovecot", &h.dovecotAddr)}
 	}
 	if !p.unguarded {
 		h.startGuard()
@@ -152,10 +151,15 @@ func (h *host) startGuard() {
 	}
 }
 
-// listen opens a socket that stays open until the test ends.
-func (h *host) listen(addr string) *os.File {
+// listen opens a socket that stays open until the test ends, on an address that it
+// notes.
+func (h *host) listen(name string, addr *string) lab.Socket {
 	h.Helper()
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", *addr)
+	for tries := 0; err != nil && tries < 5; tries++ { // another test may have taken it
+		*addr = fmt.Sprintf("127.0.0.1:%d", lab.FreePort(h))
+		l, err = net.Listen("tcp", *addr)
+	}
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -165,7 +169,7 @@ func (h *host) listen(addr string) *os.File {
 		h.Fatal(err)
 	}
 	h.Cleanup(func() { f.Close() })
-	return f
+	return lab.Socket{Name: name, File: f}
 }
 
 // waitForRedis waits until the host shares what it knows, or has stopped to.

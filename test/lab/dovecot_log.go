@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// LogPath is the file of the log.
+func (d *Dovecot) LogPath() string { return d.logPath() }
+
 // Log is what Dovecot has logged, and what it said before it had a log. A line
 // may reach it a moment after the client has its answer; Verified does not
 // miss it.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,11 +14,18 @@ import (
 type Jail struct {
 	MaxRetry          int
 	FindTime, BanTime time.Duration
+
+	// Logs are the logs to watch, by jail; the others have empty ones of their own.
+	Logs map[string]string
+	// Ban is a shell command that is run for each ban, with the address for <ip>. It
+	// has to keep to a namespace.
+	Ban string
 }
 
 // Fail2ban is a fail2ban-server that watches a log for each of its jails, with
 // Debian's filters. Everything of it is in a directory of its own, and its bans are
-// lines in files: it has no action that could touch a firewall.
+// lines in files: by itself it has no action that could touch a
+// firewall.
 type Fail2ban struct {
 	dir  string
 	proc *Process
@@ -60,7 +68,7 @@ action = record
 actionstart =
 actionstop =
 actioncheck =
-actionban = echo '<ip>' >> '%[1]s/<name>.bans'
+actionban = echo '<ip>' >> '%[1]s/<name>.bans'; %[2]s
 actionunban =
 `
 )
@@ -80,7 +88,7 @@ func StartFail2ban(t testing.TB, j Jail) *Fail2ban {
 	for name, text := range map[string]string{
 		"fail2ban.conf":        fmt.Sprintf(fail2banConf, dir),
 		"jail.conf":            jails.String(),
-		"action.d/record.conf": fmt.Sprintf(fail2banAction, dir),
+		"action.d/record.conf": fmt.Sprintf(fail2banAction, dir, cmp.Or(j.Ban, "true")),
 	} {
 		path := filepath.Join(conf, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -94,7 +102,15 @@ func StartFail2ban(t testing.TB, j Jail) *Fail2ban {
 		t.Fatal(err)
 	}
 	for name := range Fail2banJails {
+		if theirs := j.Logs[name]; theirs != "" {
+			if err := os.Symlink(theirs, f.log(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for _, path := range []string{f.log(name), f.bans(name)} {
+			if exists(path) {
+				continue
+			}
 			if err := os.WriteFile(path, nil, 0o644); err != nil {
 				t.Fatal(err)
 			}

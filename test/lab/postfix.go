@@ -139,6 +139,9 @@ func (p *Postfix) Reload() error {
 // PID is the process id of Postfix's master and its process group.
 func (p *Postfix) PID() int { return p.proc.PID() }
 
+// LogPath is the file of the log.
+func (p *Postfix) LogPath() string { return p.logPath() }
+
 // Log is what Postfix has logged. It is written by a process of Postfix's own,
 // a moment after the fact: see WaitLog.
 func (p *Postfix) Log() string {
