@@ -140,6 +140,26 @@ func TestOnesOwnAccountBuysNoGuesses(t *testing.T) {
 	}
 }
 
+// A botnet is over the account's refuse score. A traveller gets in with his right
+// password, even if he mistypes before; a client that tries one password after another
+// does not learn from what passes which one was right.
+func TestWhoGuessesDoesNotLearnTheRightPassword(t *testing.T) {
+	for typos, want := range map[int]Action{0: Pass, 2: Pass, 3: Refuse} {
+		w := newWorld(t, nil)
+		w.familiar(home, alice, "right")
+		for i := range 20 {
+			w.fail(fmt.Sprintf("198.51.%d.1", i), alice, fmt.Sprint("guess ", i))
+		}
+		const hotel = "192.0.2.77"
+		for i := range typos {
+			w.want(w.fail(hotel, alice, fmt.Sprint("typo ", i)), Refuse, RuleAccountScore)
+		}
+		if v := w.succeed(hotel, alice, "right"); v.Action != want {
+			t.Errorf("after %d others the right password: %s by %q (%s)", typos, v.Action, v.Rule, v.Reason())
+		}
+	}
+}
+
 func TestAStopCountsWhatWasReported(t *testing.T) {
 	w := newWorld(t, nil)
 	g, err := New(Options{Rules: w.guard.Rules(), Scores: w.store, Ledger: w.store, Key: w.store.Key(), Now: w.Now, Logger: zap.NewNop()})

@@ -36,7 +36,7 @@ var order = [][]string{
 	{"daemon", "doctor", "test/bench/hotpath"},
 	{"cmd/saslguard", "test/bench"},
 	{"test/lab"},
-	{"test/e2e", "test/adversary", "test/docs", "test/imports", "test/package"},
+	{"test/e2e", "test/adversary", "test/adversary/days", "test/docs", "test/imports", "test/package"},
 }
 
 type goPackage struct {
