@@ -111,7 +111,7 @@ func (s *site) day(who ownersOf) map[string]*fare {
 		})
 	})
 	wg.Wait()
-	if n := end(); n < 50 {
+	if n := end(); n < 25 {
 		s.Errorf("only %d guesses were made meanwhile: that is no attack", n)
 	}
 	return fares
