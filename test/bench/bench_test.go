@@ -23,7 +23,9 @@ func TestBench(t *testing.T) {
 func built(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "bench")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // of what is compiled for others already
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the bench: %v\n%s", err, out)
 	}
 	return program
