@@ -3,10 +3,7 @@ package adversary
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -113,23 +110,7 @@ func (s *site) besiege(user, among string) (end func() (guesses int)) {
 // setPassword replaces a password in Dovecot's database.
 func (h *host) setPassword(user, password string) {
 	h.Helper()
-	path := filepath.Join(h.dovecot.Dir, "users")
-	old, err := os.ReadFile(path)
-	if err != nil {
+	if err := h.dovecot.SetPassword(user, password); err != nil {
 		h.Fatal(err)
 	}
-	var changed strings.Builder
-	for line := range strings.Lines(string(old)) {
-		if strings.HasPrefix(line, user+":") {
-			line = user + ":{PLAIN}" + password + "\n"
-		}
-		changed.WriteString(line)
-	}
-	if err := os.WriteFile(path+".new", []byte(changed.String()), 0o644); err != nil {
-		h.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		h.Fatal(err)
-	}
-	time.Sleep(1100 * time.Millisecond) // Dovecot looks at the file once a second
 }

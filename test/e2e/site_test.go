@@ -236,23 +236,7 @@ func (s *site) do(req *http.Request) string {
 // changePassword replaces a password in Dovecot's database.
 func (s *site) changePassword(user, password string) {
 	s.Helper()
-	path := filepath.Join(s.dovecot.Dir, "users")
-	old, err := os.ReadFile(path)
-	if err != nil {
+	if err := s.dovecot.SetPassword(user, password); err != nil {
 		s.Fatal(err)
 	}
-	var changed strings.Builder
-	for line := range strings.Lines(string(old)) {
-		if strings.HasPrefix(line, user+":") {
-			line = user + ":{PLAIN}" + password + "\n"
-		}
-		changed.WriteString(line)
-	}
-	if err := os.WriteFile(path+".new", []byte(changed.String()), 0o644); err != nil {
-		s.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		s.Fatal(err)
-	}
-	time.Sleep(1100 * time.Millisecond) // Dovecot looks at the file once a second
 }
