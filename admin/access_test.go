@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -185,7 +186,9 @@ func certificate(t *testing.T, dir string, pool *x509.CertPool) (cert, key strin
 // raw asks as no client of ours does.
 func (w *world) raw(method, path, kind, body string) (int, api.Error) {
 	w.Helper()
-	hc := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", w.socket) }}}
+	hc := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", w.socket)
+	}}}
 	defer hc.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(w.Context(), method, "http://saslguard"+path, strings.NewReader(body))
 	if err != nil {

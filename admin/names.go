@@ -125,7 +125,7 @@ func (n *names) one(ctx context.Context, name string, entry *store.Entry) error 
 			return nil // it was taken off while it was resolved, and its addresses with it
 		}
 		e := store.Entry{Kind: store.Allow, Prefix: p, Until: until, Rule: nameRule(name), By: n.host, Reason: "resolved from " + name}
-		if old, there := n.guard.Entry(e); there && (old.Rule != e.Rule || old.Until.Sub(time.Now()) > nameLife/2) {
+		if old, there := n.guard.Entry(e); there && (old.Rule != e.Rule || time.Until(old.Until) > nameLife/2) {
 			continue // an operator's own, or another host was first
 		}
 		// One that an operator puts there in this moment stays: the store sees to it.

@@ -52,6 +52,7 @@ func lookAtPorts(c *configs.Config) []taken {
 func listeners(proc procfs.FS) map[uint64]uint64 {
 	const listening = 0x0a
 	inodes := map[uint64]uint64{}
+	//lint:ignore SA1019 once, not in a loop: /proc is quick enough, and needs neither netlink nor root.
 	for _, read := range []func() (procfs.NetTCP, error){proc.NetTCP, proc.NetTCP6} {
 		lines, err := read()
 		if err != nil {

@@ -175,7 +175,7 @@ func TestOneWins(t *testing.T) {
 	n := 0
 	for l := range won {
 		n++
-		defer l.Close()
+		t.Cleanup(func() { l.Close() })
 	}
 	if n != 1 {
 		t.Errorf("%d opened the same socket", n)

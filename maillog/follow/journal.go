@@ -111,7 +111,7 @@ func (j *journal) follow(ctx context.Context) error {
 	waitErr := cmd.Wait()
 	said.flush()
 	switch {
-	case err != nil && !errors.Is(err, io.EOF):
+	case !errors.Is(err, io.EOF):
 		return err
 	case said.last != "":
 		return fmt.Errorf("journalctl: %s", said.last)
@@ -185,7 +185,8 @@ func (j *journal) begin(ctx context.Context) error {
 	return nil // an empty journal is read from its beginning
 }
 
-// read has the entries of a journalctl counted until it ends or ctx does.
+// read has the entries of a journalctl counted until it ends, which is io.EOF, or ctx
+// does. It never returns nil.
 func (j *journal) read(ctx context.Context, out io.Reader) error {
 	r := bufio.NewReaderSize(out, maxEntry)
 	var cursor string

@@ -1,3 +1,7 @@
+// Package docs holds the documents to the program: every command, flag, key, metric,
+// file and link that they name is there, every example of a configuration is one that
+// loads, and the commands are run, over a saslguard that the test starts where they
+// need one.
 package docs
 
 import (
@@ -6,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/saslguard/saslguard/test/pages"
 )
 
 // command is what saslguard's own help says of one of its commands.
@@ -57,14 +63,14 @@ type invocation struct {
 
 var prompt = regexp.MustCompile(`^(?:\$ |# )?(?:sudo (?:-\S+ )*)?(?:\./saslguard|saslguard|go run \./cmd/saslguard)(?: (.*))?$`)
 
-// invocation reads a line that begins with the program, or tells that it does not.
-func (p *page) invocation(line string, number int) (invocation, bool) {
+// readInvocation reads a line that begins with the program, or tells that it does not.
+func readInvocation(page, line string, number int) (invocation, bool) {
 	m := prompt.FindStringSubmatch(strings.TrimSpace(line))
 	if m == nil {
 		return invocation{}, false
 	}
 	args, rest := words(m[1])
-	return invocation{p.path, number, args, rest}, true
+	return invocation{page, number, args, rest}, true
 }
 
 // words splits a command line as a shell does, as far as documents need it. What
@@ -98,16 +104,16 @@ func words(s string) (args []string, rest string) {
 }
 
 // invocations are those of a page's blocks, and of its prose.
-func (p *page) invocations() (run, named []invocation) {
-	for _, b := range p.blocks {
-		for i, line := range b.lines {
-			if c, ok := p.invocation(line, b.line+i); ok {
+func invocations(p *pages.Page) (run, named []invocation) {
+	for _, b := range p.Blocks {
+		for i, line := range b.Lines {
+			if c, ok := readInvocation(p.Path, line, b.Line+i); ok {
 				run = append(run, c)
 			}
 		}
 	}
-	for _, span := range p.spans() {
-		if c, ok := p.invocation(span, 0); ok {
+	for _, span := range p.Spans() {
+		if c, ok := readInvocation(p.Path, span, 0); ok {
 			named = append(named, c)
 		}
 	}

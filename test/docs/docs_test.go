@@ -17,6 +17,7 @@ import (
 
 	"github.com/saslguard/saslguard/configs"
 	"github.com/saslguard/saslguard/test/lab"
+	"github.com/saslguard/saslguard/test/pages"
 )
 
 func TestMain(m *testing.M) {
@@ -31,19 +32,19 @@ func TestCommandsExist(t *testing.T) {
 		t.Fatalf("the help was not understood: %d commands", len(tree.children))
 	}
 	n := 0
-	for _, p := range pages(t) {
-		run, named := p.invocations()
+	for _, p := range pages.All(t) {
+		run, named := invocations(&p)
 		for _, c := range slices.Concat(run, named) {
 			n++
 			if path, wrong := tree.check(c.args); wrong != "" {
 				t.Errorf("%s:%d: saslguard %s: there is no %s in saslguard %s", c.page, c.line, strings.Join(c.args, " "), wrong, strings.Join(path, " "))
 			}
 		}
-		for _, s := range p.spans() { // a command or flag by itself
+		for _, s := range p.Spans() { // a command or flag by itself
 			if regexp.MustCompile(`^--[a-z-]+`).MatchString(s) {
 				name, _, _ := strings.Cut(strings.Fields(s)[0], "=")
 				if !tree.anywhere(name) && !foreignFlag(name) {
-					t.Errorf("%s: no command has the flag %s", p.path, name)
+					t.Errorf("%s: no command has the flag %s", p.Path, name)
 				}
 			}
 		}
@@ -99,8 +100,8 @@ func TestKeysExist(t *testing.T) {
 	}
 	dotted := regexp.MustCompile(`^([a-z_]+)(\.[a-z0-9_]+)+`)
 	variable := regexp.MustCompile(`\bSASLGUARD_[A-Z0-9_]+\b`)
-	for _, p := range pages(t) {
-		for _, s := range p.spans() {
+	for _, p := range pages.All(t) {
+		for _, s := range p.Spans() {
 			key := dotted.FindString(s)
 			section, _, _ := strings.Cut(key, ".")
 			file := regexp.MustCompile(`\.(md|go|json|log|sock|yaml|conf|db|socket|service|key|secret|token|warn|txt|sh)$`).MatchString(key)
@@ -110,11 +111,11 @@ func TestKeysExist(t *testing.T) {
 			if slices.Contains([]string{"postfix.example.org", "firewall.sock"}, key) {
 				continue
 			}
-			t.Errorf("%s: there is no key %s", p.path, key)
+			t.Errorf("%s: there is no key %s", p.Path, key)
 		}
-		for _, v := range variable.FindAllString(p.text, -1) {
+		for _, v := range variable.FindAllString(p.Text, -1) {
 			if !variables[v] {
-				t.Errorf("%s: no key has the variable %s", p.path, v)
+				t.Errorf("%s: no key has the variable %s", p.Path, v)
 			}
 		}
 	}
@@ -123,14 +124,14 @@ func TestKeysExist(t *testing.T) {
 // TestMetricsExist holds that every metric that a document names is in the list of
 // docs/metrics.md, which another test holds to those that there are.
 func TestMetricsExist(t *testing.T) {
-	list, err := os.ReadFile(filepath.Join(root, "docs/metrics.md"))
+	list, err := os.ReadFile(filepath.Join(pages.Root, "docs/metrics.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range pages(t) {
-		for _, s := range p.spans() {
+	for _, p := range pages.All(t) {
+		for _, s := range p.Spans() {
 			if m := regexp.MustCompile(`^saslguard_[a-z_]+`).FindString(s); m != "" && !strings.Contains(string(list), "`"+m+"`") {
-				t.Errorf("%s: there is no metric %s", p.path, m)
+				t.Errorf("%s: there is no metric %s", p.Path, m)
 			}
 		}
 	}
@@ -141,33 +142,33 @@ func TestMetricsExist(t *testing.T) {
 func TestLinksResolve(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	file := regexp.MustCompile(`^(?:docs|configs|test|testdata|cmd|daemon|admin|guard|score|store|policy|dovecotpolicy|maillog|firewall|notify|enrich|eventlog|listen|replay|doctor)/[\w./-]*$`)
-	all := pages(t)
+	all := pages.All(t)
 	for _, p := range all {
-		for _, m := range link.FindAllStringSubmatch(p.prose, -1) {
+		for _, m := range link.FindAllStringSubmatch(p.Prose, -1) {
 			target, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
 				continue
 			}
-			path := p.path
+			path := p.Path
 			if target != "" {
-				path = filepath.Join(filepath.Dir(p.path), target)
+				path = filepath.Join(filepath.Dir(p.Path), target)
 			}
-			if _, err := os.Stat(filepath.Join(root, path)); err != nil {
-				t.Errorf("%s: the link to %s leads nowhere", p.path, m[1])
+			if _, err := os.Stat(filepath.Join(pages.Root, path)); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", p.Path, m[1])
 				continue
 			}
-			i := slices.IndexFunc(all, func(other page) bool { return other.path == path })
-			if anchor != "" && (i < 0 || !all[i].anchors()[anchor]) {
-				t.Errorf("%s: %s has no heading #%s", p.path, path, anchor)
+			i := slices.IndexFunc(all, func(other pages.Page) bool { return other.Path == path })
+			if anchor != "" && (i < 0 || !anchors(&all[i])[anchor]) {
+				t.Errorf("%s: %s has no heading #%s", p.Path, path, anchor)
 			}
 		}
-		for _, s := range p.spans() {
+		for _, s := range p.Spans() {
 			if !file.MatchString(s) || s == "testdata/fuzz" { // of each package
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(root, s)); err != nil {
-				if _, err := os.Stat(filepath.Join(root, filepath.Dir(p.path), s)); err != nil && !snippet(s) {
-					t.Errorf("%s: there is no file %s", p.path, s)
+			if _, err := os.Stat(filepath.Join(pages.Root, s)); err != nil {
+				if _, err := os.Stat(filepath.Join(pages.Root, filepath.Dir(p.Path), s)); err != nil && !snippet(s) {
+					t.Errorf("%s: there is no file %s", p.Path, s)
 				}
 			}
 		}
@@ -181,10 +182,10 @@ func snippet(name string) bool {
 }
 
 // anchors are the headings of a page, as they are linked to.
-func (p *page) anchors() map[string]bool {
+func anchors(p *pages.Page) map[string]bool {
 	all := map[string]bool{}
 	drop := regexp.MustCompile("[^a-z0-9 _-]")
-	for line := range strings.Lines(p.text) {
+	for line := range strings.Lines(p.Text) {
 		if title := strings.TrimLeft(line, "#"); title != line {
 			text := drop.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), "")
 			all[strings.ReplaceAll(text, " ", "-")] = true
@@ -197,9 +198,9 @@ func (p *page) anchors() map[string]bool {
 func TestExamplesLoad(t *testing.T) {
 	all, bin, dir := keys(t), lab.Build(t), etc(t)
 	n := 0
-	for _, p := range pages(t) {
-		for _, b := range p.blocks {
-			text := b.before(func(line string) bool { return strings.HasPrefix(line, "$ ") || prompt.MatchString(line) })
+	for _, p := range pages.All(t) {
+		for _, b := range p.Blocks {
+			text := b.Before(func(line string) bool { return strings.HasPrefix(line, "$ ") || prompt.MatchString(line) })
 			first := regexp.MustCompile(`^([a-z_]+):(\s|$)`).FindStringSubmatch(text)
 			if first == nil || !all[first[1]] {
 				continue
@@ -211,7 +212,7 @@ func TestExamplesLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			if out, err := exec.Command(bin, "config", "check", path).CombinedOutput(); err != nil {
-				t.Errorf("%s:%d: the example is no configuration:\n%s\n%s", p.path, b.line, text, out)
+				t.Errorf("%s:%d: the example is no configuration:\n%s\n%s", p.Path, b.Line, text, out)
 			}
 		}
 	}
@@ -259,8 +260,8 @@ func TestCommandsRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := map[string]bool{}
-	for _, p := range pages(t) {
-		run, named := p.invocations()
+	for _, p := range pages.All(t) {
+		run, named := invocations(&p)
 		for _, c := range slices.Concat(run, named) {
 			line := strings.Join(c.args, " ")
 			path, _ := tree.check(c.args)
@@ -272,7 +273,7 @@ func TestCommandsRun(t *testing.T) {
 			}
 			ran[line] = true
 			cmd := exec.CommandContext(t.Context(), bin, c.args...)
-			cmd.Dir = root
+			cmd.Dir = pages.Root
 			cmd.Env = append(os.Environ(), env...)
 			out, err := cmd.CombinedOutput()
 			switch code := cmd.ProcessState.ExitCode(); {

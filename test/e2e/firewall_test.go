@@ -59,12 +59,12 @@ func inside(t *testing.T) bool {
 // host b has another one, and a port that answers. Both have a firewall agent.
 type cluster struct {
 	*site
-	redis         *lab.Redis
-	ledger        *redis.Store
-	a, b          *agentOf
-	near, far     *netns.World // the network of host a, and of host b
-	guarded       []string     // ports
-	section, path string       // of the configuration
+	redis     *lab.Redis
+	ledger    *redis.Store
+	a, b      *agentOf
+	near, far *netns.World // the network of host a, and of host b
+	guarded   []string     // ports
+	section   string       // of the configuration
 }
 
 // agentOf is the firewall agent of a host.

@@ -71,6 +71,9 @@ type siteOptions struct {
 	args    []string
 	held    bool // systemd holds the sockets
 	patient bool // Postfix and Dovecot wait for long, so that a busy machine is no failure
+
+	usual           bool   // saslguard has its usual ports, in a network namespace
+	dovecot, master string // more of their configuration
 }
 
 func newSiteWith(t *testing.T, o siteOptions) *site {
@@ -82,6 +85,9 @@ func newSiteWith(t *testing.T, o siteOptions) *site {
 		dovecotAddr: fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
 		adminAddr:   fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)),
 		control:     filepath.Join(lab.Dir(t), "control.sock"),
+	}
+	if o.usual {
+		s.postfixAddr, s.dovecotAddr = "127.0.0.1:10035", "127.0.0.1:4001"
 	}
 	if o.held {
 		s.sockets = []lab.Socket{
@@ -96,7 +102,7 @@ func newSiteWith(t *testing.T, o siteOptions) *site {
 	}
 	s.dovecot = lab.StartDovecot(t, lab.DovecotOptions{
 		Users: map[string]string{alice: right, bob: right, carol: right, dave: right},
-		Extra: extra,
+		Extra: extra + o.dovecot,
 	})
 	s.postfix = lab.StartPostfix(t, lab.PostfixOptions{
 		SASLPath:           s.dovecot.SASLPath,
@@ -104,6 +110,7 @@ func newSiteWith(t *testing.T, o siteOptions) *site {
 		MXRestrictions:     lab.PostfixService(t, s.postfixAddr, "mx"),
 		HardErrorLimit:     100,
 		Main:               "smtpd_soft_error_limit = 100",
+		Master:             o.master,
 	})
 	s.imap = s.dovecot.IMAPLogin(lab.NoMechanism)
 	s.pop3 = s.dovecot.POP3Login(lab.NoMechanism)

@@ -18,7 +18,7 @@ const module = "github.com/saslguard/saslguard/"
 // order lists the packages from the bottom up. A package may import those of
 // the lines above its own, never one of its own line or of a line below.
 var order = [][]string{
-	{"test/netns", "test/fuzzing", "packaging/notices"},
+	{"test/netns", "test/pages", "test/fuzzing", "packaging/notices"},
 	{"score", "test/loggen/traffic", "test/bench/load"},
 	{"store", "store/boltfile", "test/loggen"},
 	{"store/storetest"},

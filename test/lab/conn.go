@@ -26,7 +26,7 @@ func dialLines(server netip.AddrPort, header []byte) (*lineConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &lineConn{conn: conn, r: bufio.NewReader(conn)}
+	c := overLines(conn)
 	if len(header) > 0 {
 		conn.SetWriteDeadline(time.Now().Add(ioTimeout))
 		if _, err := conn.Write(header); err != nil {
@@ -36,6 +36,8 @@ func dialLines(server netip.AddrPort, header []byte) (*lineConn, error) {
 	}
 	return c, nil
 }
+
+func overLines(conn net.Conn) *lineConn { return &lineConn{conn: conn, r: bufio.NewReader(conn)} }
 
 // readLine returns a line without its end.
 func (c *lineConn) readLine() (string, error) {

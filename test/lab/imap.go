@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 )
@@ -20,6 +21,14 @@ func DialIMAP(server netip.AddrPort, header []byte) (*IMAP, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	return greetedIMAP(c)
+}
+
+// IMAPOver is DialIMAP over a connection that there is already, such as one with TLS.
+// It closes the connection if there is no greeting.
+func IMAPOver(conn net.Conn) (*IMAP, string, error) { return greetedIMAP(overLines(conn)) }
+
+func greetedIMAP(c *lineConn) (*IMAP, string, error) {
 	greeting, err := c.readLine()
 	if err != nil {
 		c.close()

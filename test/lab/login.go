@@ -2,6 +2,7 @@ package lab
 
 import (
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -34,33 +35,53 @@ const (
 // goroutines at once.
 type Login func(client netip.Addr, user, password string) (Result, error)
 
+// Connect opens a connection for a client, such as through a proxy.
+type Connect func(client netip.Addr) (net.Conn, error)
+
 // IMAPLogin logs in by IMAP, with the mechanism or the LOGIN command
 // ([NoMechanism]).
 func (d *Dovecot) IMAPLogin(m Mechanism) Login {
 	return func(client netip.Addr, user, password string) (Result, error) {
-		begin := time.Now()
 		server, header := behindProxy(client, d.IMAP, d.IMAPProxy)
-		s, greeting, err := DialIMAP(server, header)
-		if err != nil {
-			return Result{}, err
-		}
-		defer s.Close()
-		if !strings.HasPrefix(greeting, "* OK") {
-			return Result{Stage: StageGreeting, Text: greeting, Took: time.Since(begin)}, nil
-		}
-		var text string
-		if m == NoMechanism {
-			text, err = s.Login(user, password)
-		} else {
-			text, err = s.Authenticate(m, user, password)
-		}
-		if err != nil {
-			return Result{}, err
-		}
-		r := Result{Accepted: strings.HasPrefix(text, "OK"), Stage: StageAuth, Text: text, Took: time.Since(begin)}
-		s.Logout()
-		return r, nil
+		return imapLogin(func() (*IMAP, string, error) { return DialIMAP(server, header) }, m, user, password)
 	}
+}
+
+// IMAPLoginOver is an IMAPLogin over such connections.
+func IMAPLoginOver(connect Connect, m Mechanism) Login {
+	return func(client netip.Addr, user, password string) (Result, error) {
+		return imapLogin(func() (*IMAP, string, error) {
+			conn, err := connect(client)
+			if err != nil {
+				return nil, "", err
+			}
+			return IMAPOver(conn)
+		}, m, user, password)
+	}
+}
+
+func imapLogin(dial func() (*IMAP, string, error), m Mechanism, user, password string) (Result, error) {
+	begin := time.Now()
+	s, greeting, err := dial()
+	if err != nil {
+		return Result{}, err
+	}
+	defer s.Close()
+	if !strings.HasPrefix(greeting, "* OK") {
+		return Result{Stage: StageGreeting, Text: greeting, Took: time.Since(begin)}, nil
+	}
+	var text string
+	if m == NoMechanism {
+		text, err = s.Login(user, password)
+	} else {
+		text, err = s.Authenticate(m, user, password)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{Accepted: strings.HasPrefix(text, "OK"), Stage: StageAuth, Text: text, Took: time.Since(begin)}
+	s.Logout()
+	return r, nil
 }
 
 // POP3Login logs in by POP3, with the mechanism or with USER and PASS
@@ -97,7 +118,7 @@ func (d *Dovecot) POP3Login(m Mechanism) Login {
 // the state XCLIENT for the client.
 func (p *Postfix) SMTPLogin(m Mechanism) Login {
 	return func(client netip.Addr, user, password string) (Result, error) {
-		return smtpLogin(p.Submission, nil, client, m, user, password)
+		return smtpLogin(func() (*SMTP, Reply, error) { return DialSMTP(p.Submission, nil) }, client, m, user, password)
 	}
 }
 
@@ -107,13 +128,26 @@ func (p *Postfix) SMTPLogin(m Mechanism) Login {
 func (p *Postfix) SMTPProxyLogin(m Mechanism) Login {
 	return func(client netip.Addr, user, password string) (Result, error) {
 		server, header := behindProxy(client, p.Submission, p.SubmissionProxy)
-		return smtpLogin(server, header, netip.Addr{}, m, user, password)
+		return smtpLogin(func() (*SMTP, Reply, error) { return DialSMTP(server, header) }, netip.Addr{}, m, user, password)
 	}
 }
 
-func smtpLogin(server netip.AddrPort, header []byte, xclient netip.Addr, m Mechanism, user, password string) (Result, error) {
+// SMTPLoginOver is an SMTPProxyLogin over such connections.
+func SMTPLoginOver(connect Connect, m Mechanism) Login {
+	return func(client netip.Addr, user, password string) (Result, error) {
+		return smtpLogin(func() (*SMTP, Reply, error) {
+			conn, err := connect(client)
+			if err != nil {
+				return nil, Reply{}, err
+			}
+			return SMTPOver(conn)
+		}, netip.Addr{}, m, user, password)
+	}
+}
+
+func smtpLogin(dial func() (*SMTP, Reply, error), xclient netip.Addr, m Mechanism, user, password string) (Result, error) {
 	begin := time.Now()
-	s, reply, err := DialSMTP(server, header)
+	s, reply, err := dial()
 	if err != nil {
 		return Result{}, err
 	}

@@ -22,6 +22,8 @@ const (
 	NeedNamespaces Need = "network namespaces"
 	NeedFail2ban   Need = "fail2ban"
 	NeedGuessers   Need = "programs that guess passwords"
+	NeedHAProxy    Need = "HAProxy"
+	NeedCyrusSASL  Need = "Cyrus SASL"
 )
 
 // Where Debian 12 puts what the lab runs. Daemons are started by their
@@ -34,6 +36,9 @@ const (
 	nftPath           = "/usr/sbin/nft"
 	nsenterPath       = "/usr/bin/nsenter"
 	unsharePath       = "/usr/bin/unshare"
+	haproxyPath       = "/usr/sbin/haproxy"
+	saslauthdPath     = "/usr/sbin/saslauthd"
+	saslpasswdPath    = "/usr/sbin/saslpasswd2"
 )
 
 // Require fails the test when the machine lacks what the needs ask for, and
@@ -42,7 +47,7 @@ const (
 func Require(t testing.TB, needs ...Need) {
 	t.Helper()
 	if len(needs) == 0 {
-		needs = []Need{NeedPostfix, NeedDovecot, NeedRedis, NeedNamespaces, NeedFail2ban, NeedGuessers}
+		needs = []Need{NeedPostfix, NeedDovecot, NeedRedis, NeedNamespaces, NeedFail2ban, NeedGuessers, NeedHAProxy, NeedCyrusSASL}
 	}
 	if complaint := missing(needs, exists); complaint != "" {
 		t.Fatal(complaint)
@@ -71,6 +76,9 @@ func missing(needs []Need, exists func(path string) bool) string {
 		{NeedFail2ban, fail2banPath, "fail2ban", "fail2ban"},
 		{NeedGuessers, "/usr/bin/hydra", "hydra", "hydra"},
 		{NeedGuessers, "/usr/bin/ncrack", "ncrack", "ncrack"},
+		{NeedHAProxy, haproxyPath, "haproxy", "HAProxy"},
+		{NeedCyrusSASL, saslauthdPath, "sasl2-bin", "saslauthd"},
+		{NeedCyrusSASL, saslpasswdPath, "sasl2-bin", "saslpasswd2"},
 		{NeedNamespaces, ipPath, "iproute2", "network namespaces"},
 		{NeedNamespaces, nftPath, "nftables", "network namespaces"},
 		{NeedNamespaces, nsenterPath, "util-linux", "network namespaces"},

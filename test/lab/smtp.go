@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -26,6 +27,14 @@ func DialSMTP(server netip.AddrPort, header []byte) (*SMTP, Reply, error) {
 	if err != nil {
 		return nil, Reply{}, err
 	}
+	return greetedSMTP(c)
+}
+
+// SMTPOver is DialSMTP over a connection that there is already, such as one from
+// another network namespace. It closes the connection if there is no greeting.
+func SMTPOver(conn net.Conn) (*SMTP, Reply, error) { return greetedSMTP(overLines(conn)) }
+
+func greetedSMTP(c *lineConn) (*SMTP, Reply, error) {
 	s := &SMTP{c}
 	greeting, err := s.readReply()
 	if err != nil {

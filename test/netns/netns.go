@@ -222,18 +222,8 @@ func (w *World) DialTo(to netip.AddrPort, within time.Duration) (net.Conn, error
 }
 
 func (w *World) dial(from *net.TCPAddr, to netip.AddrPort, within time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	var c net.Conn
-	// To one address: for several, Go would dial on threads of its own.
-	if err := w.Inside(func() (err error) {
-		d := net.Dialer{}
-		if from != nil {
-			d.LocalAddr = from
-		}
-		c, err = d.DialContext(ctx, "tcp", to.String())
-		return err
-	}); err != nil {
+	c, err := w.connect(from, to, within)
+	if err != nil {
 		return nil, err
 	}
 	if err := c.SetDeadline(time.Now().Add(within)); err != nil {
@@ -243,6 +233,26 @@ func (w *World) dial(from *net.TCPAddr, to netip.AddrPort, within time.Duration)
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, c.SetDeadline(time.Time{})
+}
+
+// Connect connects from an address of this world to any, and waits for no greeting.
+func (w *World) Connect(from netip.Addr, to netip.AddrPort, within time.Duration) (net.Conn, error) {
+	return w.connect(&net.TCPAddr{IP: from.AsSlice()}, to, within)
+}
+
+func (w *World) connect(from *net.TCPAddr, to netip.AddrPort, within time.Duration) (c net.Conn, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	// To one address: for several, Go would dial on threads of its own.
+	err = w.Inside(func() (err error) {
+		d := net.Dialer{}
+		if from != nil {
+			d.LocalAddr = from
+		}
+		c, err = d.DialContext(ctx, "tcp", to.String())
+		return err
+	})
+	return c, err
 }
 
 // Reaches tells whether the port can be reached from an address.
