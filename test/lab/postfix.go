@@ -17,6 +17,9 @@ type PostfixOptions struct {
 	// SASLPath is the Unix socket of Dovecot's SASL server. Without it there
 	// is no AUTH.
 	SASLPath string
+	// CyrusSASL is the smtpd.conf of Cyrus SASL, which then checks passwords instead;
+	// smtpd_sasl_type goes into Main.
+	CyrusSASL string
 	// ClientRestrictions is the smtpd_client_restrictions of both submission
 	// services, asked at CONNECT:
 	//

@@ -69,7 +69,7 @@ default_process_limit = 256
 // counts on it.
 const postfixMaster = `{{define "submission"}} inet n - n - 256 smtpd
   -o smtpd_delay_reject=no
-  -o smtpd_sasl_auth_enable={{if .SASLPath}}yes{{else}}no{{end}}
+  -o smtpd_sasl_auth_enable={{if or .SASLPath .CyrusSASL}}yes{{else}}no{{end}}
   -o { smtpd_client_restrictions = {{.ClientRestrictions}} }
   -o { smtpd_relay_restrictions = permit_sasl_authenticated, reject }
   -o { smtpd_recipient_restrictions = }
@@ -119,6 +119,9 @@ func (p *Postfix) writeConfig(o PostfixOptions) error {
 			os.WriteFile(path, []byte(conf.String()), 0o644),
 			os.Chtimes(path, written, written))
 	}
+	// Debian's Postfix has this path, whatever cyrus_sasl_config_path says.
+	sasl := filepath.Join(p.configDir(), "sasl")
+	errs = append(errs, os.MkdirAll(sasl, 0o755), os.WriteFile(filepath.Join(sasl, "smtpd.conf"), []byte(o.CyrusSASL), 0o644))
 	return errors.Join(errs...)
 }
 
