@@ -176,7 +176,7 @@ func (p *workPool) put(w *work) {
 // outcome is what a reported attempt counts as.
 func (g *Guard) outcome(a *Attempt, who *identity, r *Rules) score.Outcome {
 	if g.onlyInFlight(a, who) {
-		return score.Ignored
+		return score.Crowded
 	}
 	return r.outcome(a, who)
 }

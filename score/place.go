@@ -109,8 +109,13 @@ func (s *Subject) another(member uint32) bool {
 
 // Settle frees the place of a reported attempt and tells whether there was one.
 // Attempts that cannot be told apart are freed oldest first; a success frees
-// them all, since it was asked about more than once.
+// them all, since it was asked about more than once. One of them that was refused
+// frees none: it has no place, and what it would free is that of another, which is
+// being verified.
 func (s *Subject) Settle(e Event) bool {
+	if e.Guess == 0 && (e.Outcome == Refused || e.Outcome == Crowded) {
+		return false
+	}
 	kept, freed := s.Places[:0], false
 	for _, p := range s.Places {
 		mine := p.Guess == e.Guess && (e.Guess != 0 || p.Entry.Member() == e.Entry.Member())

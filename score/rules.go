@@ -47,6 +47,7 @@ const (
 	Refused                       // refused by policy, the password was not verified
 	Trapped                       // a failed or refused login to a trap account
 	Ignored                       // internal failures and the like: settles a place, counts nothing
+	Crowded                       // refused for nothing but guesses in flight: counts nothing
 )
 
 // Secret says how much a guess's token tells.

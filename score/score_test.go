@@ -416,7 +416,7 @@ func FuzzSubject(f *testing.F) {
 			now += wait * wait * 50
 			e := Event{
 				At: now - int64(op%3)*5000, Entry: MakeEntry(member, token), Guess: uint64(token % 16),
-				Outcome: Outcome(op % 7), Secret: Secret(token % 4), Known: op%11 == 0, Familiar: op%5 == 0, Count: int(member),
+				Outcome: Outcome(op % 8), Secret: Secret(token % 4), Known: op%11 == 0, Familiar: op%5 == 0, Count: int(member),
 			}
 			before := s.Score
 			s.Touch(now, kind, r)

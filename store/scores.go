@@ -68,8 +68,8 @@ type Scores interface {
 	// A Reserve for an unfamiliar pair takes a place on the client and, where
 	// the secret is Sure and the account not exempt, on the account; for a
 	// familiar pair it takes one on the pair only. Where one of them has no
-	// room, none is taken, and Full is set if it was the places and not the
-	// score that left none. The account's latest right secret needs no place on
+	// room, or the network's score refuses, none is taken, and Full is set if it was
+	// the places and not the score that left none. The account's latest right secret needs no place on
 	// the account or the pair.
 	//
 	// A Record counts on the client and the network, and on the account or, for

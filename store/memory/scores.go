@@ -179,8 +179,12 @@ func (s *Store) reserve(a *attempt) {
 		}
 		return
 	}
+	if s.visit(a, look, score.Network); a.network && a.op.Rules.Refuses(score.Network, a.out.Network.Score) {
+		s.visit(a, look, score.Client)
+		s.visit(a, look, score.Account)
+		return
+	}
 	onClient := s.visit(a, reserve, score.Client)
-	s.visit(a, look, score.Network)
 	a.out.Full = onClient.full
 	if !onClient.fits || a.op.Secret != score.Sure || a.op.AccountExempt || a.out.Known == 1 {
 		s.visit(a, look, score.Account)

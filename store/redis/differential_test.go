@@ -177,7 +177,7 @@ func randomEvent(r *rand.Rand, now int64, spread int, rules *score.Rules) score.
 		e.Guess = 1<<63 | uint64(r.IntN(spread))<<32 | uint64(token)
 	}
 	if r.IntN(3) == 0 {
-		e.Outcome = score.Outcome(r.IntN(7))
+		e.Outcome = score.Outcome(r.IntN(8))
 	}
 	if r.IntN(15) == 0 {
 		e.Count = r.IntN(80)

@@ -117,11 +117,13 @@ if verb == RESERVE then e.outcome = UNKNOWN end
 local options = {counts = has(flags, LAPSE_COUNTS) and not familiar, create = has(flags, CREATE), now = now}
 
 local none = {added = 0, before = 0, flags = 0, points = 0}
-local on_the_client, seen_client = visit(client, client_deed, CLIENT, on_client, e, options)
 local on_the_network, seen_network, on_the_pair, seen_pair = none, nil, none, nil
 if has_network then
   on_the_network, seen_network = visit(network, network_deed, NETWORK, on_network, e, options)
 end
+-- What its network's score refuses needs no place.
+if client_deed == RESERVE and has_network and refuses(NETWORK, network.score) then client_deed = LOOK end
+local on_the_client, seen_client = visit(client, client_deed, CLIENT, on_client, e, options)
 if has_pair then on_the_pair, seen_pair = visit(pair, pair_deed, PAIR, on_pair, e, options) end
 keep(on_the_client.changed, on_the_network.changed, on_the_pair.changed)
 

@@ -10,7 +10,7 @@
 local floor, max, min = math.floor, math.max, math.min
 
 local POINT, MAX_SCORE, RING_SIZE, MAX_PLACES = 1000, 2147483648, 63, 64
-local UNKNOWN, SUCCESS, FAILURE, UNKNOWN_ACCOUNT, REFUSED, TRAPPED = 0, 1, 2, 3, 4, 5
+local UNKNOWN, SUCCESS, FAILURE, UNKNOWN_ACCOUNT, REFUSED, TRAPPED, CROWDED = 0, 1, 2, 3, 4, 5, 7
 local NONE, SURE, UNSURE, ROTATES = 0, 1, 2, 3
 local NO_GUESS = '\0\0\0\0\0\0\0\0'
 
@@ -222,6 +222,7 @@ local function reserve(s, kind, e, counts)
 end
 
 local function settle(s, e)
+  if e.guess == NO_GUESS and (e.outcome == REFUSED or e.outcome == CROWDED) then return false end
   local kept, freed = {}, false
   for _, p in ipairs(s.places) do
     local mine = p.guess == e.guess and (e.guess ~= NO_GUESS or member_of(p.entry) == member_of(e.entry))

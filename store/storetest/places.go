@@ -71,7 +71,7 @@ var placeTests = map[string]func(*harness){
 		same(h, "account score", got.Account.Score, score.Point)
 	},
 	"every outcome settles": func(h *harness) {
-		for i, o := range []score.Outcome{score.Success, score.Refused, score.Trapped, score.Ignored} {
+		for i, o := range []score.Outcome{score.Success, score.Refused, score.Trapped, score.Ignored, score.Crowded} {
 			op := h.op(store.Reserve, client(i), account(i), password(1))
 			h.do(op)
 			op.Verb, op.Outcome = store.Record, o
@@ -123,6 +123,31 @@ var placeTests = map[string]func(*harness){
 		same(h, "client", got.Client.InFlight, 0)
 		same(h, "client later", h.look(client(3), alice, none).Client.InFlight, 0)
 		same(h, "account", got.Account.InFlight, 2*score.Point)
+	},
+	"where the network's score refuses no place is taken": func(h *harness) {
+		r := *h.rules
+		r.Network.Refuse = 2 * score.Point
+		h.rules = &r
+		h.record(score.Failure, neighbour(1), bob, password(1))
+		h.record(score.Failure, neighbour(2), bob, password(2))
+		got := h.reserve(neighbour(3), alice, password(3))
+		same(h, "full", got.Full, false)
+		same(h, "client", got.Client.InFlight, 0)
+		same(h, "account", got.Account.InFlight, 0)
+		same(h, "account later", h.look(neighbour(3), alice, none).Account.InFlight, 0)
+	},
+	"a refused attempt that cannot be told from others frees no place": func(h *harness) {
+		op := h.op(store.Reserve, client(1), alice, none)
+		op.Guess = 0
+		same(h, "reserved", h.do(op).Client.InFlight, score.Point)
+		for _, o := range []score.Outcome{score.Refused, score.Crowded} {
+			refused := h.op(store.Record, client(1), alice, none)
+			refused.Guess, refused.Outcome = 0, o
+			same(h, "in flight", h.do(refused).Client.InFlight, score.Point)
+		}
+		same(h, "score", h.look(client(1), alice, none).Client.Score, score.Point)
+		op.Verb, op.Outcome, op.ID = store.Record, score.Failure, op.ID+1
+		same(h, "settled", h.do(op).Client.InFlight, 0)
 	},
 	"a place given back is only one's own": func(h *harness) {
 		r := *h.rules

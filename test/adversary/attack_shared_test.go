@@ -103,14 +103,8 @@ func challenged(s *site, m lab.Mechanism, client, user string) {
 	}
 	s.attack(atOnce, all[:atOnce])
 	s.attack(1, all[atOnce:])
-	r := row{
+	s.together(row{
 		Scenario: string(m) + ", 32 at once", Guesses: len(all),
 		Verified: s.verified(ofUser(user)), Banned: s.bannedAfter(began, client),
-	}
-	if m == lab.SCRAMSHA256 {
-		// Not exact: now and then a guess or two too many (docs/adversary.md).
-		s.atMost(r, 10*len(s.hosts))
-		return
-	}
-	s.together(r, 10)
+	}, 10)
 }
