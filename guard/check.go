@@ -113,7 +113,7 @@ func (g *Guard) fromLedger(who *identity, r *Rules) (Verdict, bool) {
 }
 
 // fromScores asks the store, and waits a little where only guesses in flight
-// stand in the way.
+// stand in the way, at the client or at the account.
 func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Rules) Verdict {
 	b := g.batches.get()
 	defer g.batches.put(b)
@@ -134,7 +134,7 @@ func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Ru
 		}
 		v.Standing = b.out[0]
 		v.Would, v.Rule = r.judge(&v.Standing, q)
-		return v.Rule == RuleInFlight
+		return v.Rule == RuleInFlight || v.Rule == RuleAccountScore && v.Standing.Crowded
 	}
 	if ask() && r.enforce {
 		g.waiting.wait(ctx, who.client, r.waiting, ask)

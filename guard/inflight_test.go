@@ -3,6 +3,7 @@ package guard
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/saslguard/saslguard/score"
 )
@@ -73,4 +74,72 @@ func TestARefusalForTheScoreSettlesNothing(t *testing.T) {
 	if added := w.tell(a, score.Refused).Standing.Client.Added; added != score.Point {
 		t.Errorf("to be refused added %d", added)
 	}
+}
+
+// Many guesses of one client at the same moment, at an account that a botnet attacks,
+// learn no more than so many one after the other: the client's tarpit score bounds both.
+func TestGuessesAtOnceDoNotLearnTheRightPassword(t *testing.T) {
+	for name, attack := range map[string]func(w *world){
+		"an account over its score": func(w *world) {
+			for i := range 20 {
+				w.fail(fmt.Sprintf("198.51.%d.1", i), alice, fmt.Sprint("guess ", i))
+			}
+		},
+		"an account full of guesses": func(w *world) {
+			for i := range 20 {
+				w.ask(w.attempt(fmt.Sprintf("198.51.%d.1", i), alice, fmt.Sprint("guess ", i)))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for others, want := range map[int]Action{0: Pass, 1: Pass, 3: Refuse, 9: Refuse, 60: Refuse} {
+				w := newWorld(t, func(c *Config) { c.Waiting.Max = 0 })
+				w.familiar(home, alice, "right")
+				attack(w)
+				const hotel = "192.0.2.77"
+				var asked []Attempt
+				for i := range others {
+					a := w.attempt(hotel, alice, fmt.Sprint("another ", i))
+					if v := w.ask(a); v.Action != Refuse {
+						t.Errorf("a wrong password: %s by %q", v.Action, v.Rule)
+					}
+					asked = append(asked, a)
+				}
+				if v := w.ask(w.attempt(hotel, alice, "right")); v.Action != want {
+					t.Errorf("after %d others at once the right password: %s by %q (%s)", others, v.Action, v.Rule, v.Reason())
+				}
+				for _, a := range asked {
+					w.tell(a, score.Refused)
+				}
+				if len(w.bans()) > 0 {
+					continue // they cost more than enough
+				}
+				// Each that could have told the right one has cost a point.
+				if s := w.ask(w.attempt(hotel, bob, "x")).Standing.Client; s.Score < min(score.Milli(others), 3)*score.Point {
+					t.Errorf("%d others at once cost %d", others, s.Score)
+				}
+			}
+		})
+	}
+}
+
+// Whoever finds the account full of guesses that are being verified waits for one of
+// them, and is asked about again.
+func TestAnAccountFullOfGuessesIsWaitedFor(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Waiting.Max = 20 * time.Second })
+	var busy []Attempt
+	for i := range 20 {
+		a := w.attempt(fmt.Sprintf("198.51.%d.1", i), alice, fmt.Sprint("guess ", i))
+		w.want(w.ask(a), Pass, RuleNone)
+		busy = append(busy, a)
+	}
+	answer := make(chan Verdict, 1)
+	go func() { answer <- w.ask(w.attempt(holiday, alice, "new")) }()
+	for deadline := time.Now().Add(10 * time.Second); w.waiters() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody waits")
+		}
+	}
+	w.tell(busy[0], score.Success)
+	w.want(<-answer, Pass, RuleNone)
 }

@@ -29,7 +29,7 @@ func (r *Rules) judge(st *store.Standing, q question) (Action, Rule) {
 		return Refuse, RuleClientScore
 	case q.client && !spared && s.Refuses(score.Network, st.Network.Score):
 		return Refuse, RuleNetworkScore
-	case q.account && q.secret == score.Sure && !r.rightful(st) && s.Refuses(score.Account, st.Account.Score):
+	case q.account && q.secret == score.Sure && !r.rightful(st) && (st.Crowded || s.Refuses(score.Account, st.Account.Score)):
 		return Refuse, RuleAccountScore
 	case st.Full:
 		return Refuse, RuleInFlight
@@ -45,10 +45,12 @@ func (r *Rules) judge(st *store.Standing, q question) (Action, Rule) {
 
 // rightful tells whether an attempt opens an account under attack from where it has
 // never logged in: with the latest right password, from a client that is no guesser
-// itself. Who may try one password after another would learn from what passes which
-// one is right, though none of the others is verified.
+// itself. Who may try one password after another, or many at once, would learn from what
+// passes which one is right, though none of the others is verified.
 func (r *Rules) rightful(st *store.Standing) bool {
-	return st.Known == 1 && !over(st.Client, r.score.Client.Tarpit)
+	client := st.Client
+	client.Score += client.InFlight
+	return st.Known == 1 && !over(client, r.score.Client.Tarpit)
 }
 
 // judgeFamiliar judges a pair that has logged in before: neither its client's

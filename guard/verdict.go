@@ -82,6 +82,10 @@ func (v *Verdict) Reason() string {
 	case RuleNetworkScore:
 		return v.scoreReason("the client's network", st.Network, score.Network, "clients")
 	case RuleAccountScore:
+		if st.Crowded {
+			return fmt.Sprintf("the account has %s of %s points, and guesses at it that are being verified take the rest; clients: %d",
+				points(st.Account.Score), points(v.rules.score.Account.Refuse), st.Account.Distinct)
+		}
 		return v.scoreReason("the account", st.Account, score.Account, "clients")
 	case RulePairScore:
 		return v.scoreReason("the account from its familiar network", st.Pair, score.Pair, "clients")

@@ -115,6 +115,12 @@ func (r *Rules) Refuses(k Kind, s Milli) bool {
 	return refuse > 0 && s+r.Failure > refuse
 }
 
+// Crowded tells whether it is the points in flight, and not the score, that leave an
+// account no room for one more failed login below the refuse score.
+func (r *Rules) Crowded(account Reading) bool {
+	return !r.Refuses(Account, account.Score) && r.Refuses(Account, account.Score+account.InFlight)
+}
+
 // points is what a new guess with this outcome adds to a subject of a kind,
 // further accounts aside.
 func (r *Rules) points(k Kind, o Outcome) Milli {

@@ -58,6 +58,7 @@ type Standing struct {
 	FamiliarAccounts         int           // accounts familiar to the network
 	Known                    int           // 0: this secret was never right; 1: the account's latest right one; 2, 3: an earlier one
 	Full                     bool          // a place was asked for, and none was left below the refuse score
+	Crowded                  bool          // guesses in flight at the account leave it no room; the latest right secret needs none
 }
 
 // Scores keeps the scores of subjects.
@@ -67,10 +68,13 @@ type Scores interface {
 	//
 	// A Reserve for an unfamiliar pair takes a place on the client and, where
 	// the secret is Sure and the account not exempt, on the account; for a
-	// familiar pair it takes one on the pair only. Where one of them has no
-	// room, or the network's score refuses, none is taken, and Full is set if it was
-	// the places and not the score that left none. The account's latest right secret needs no place on
-	// the account or the pair.
+	// familiar pair it takes one on the pair only. Where the client or the pair has
+	// no room, or the network's score refuses, none is taken. Where only the account has
+	// none, the client keeps its place until the Record: whoever is told that it is
+	// refused knows more than before, and many such guesses at once must not. Full
+	// is set if it was the places and not the score that left no room, and Crowded if
+	// those were the account's. The account's latest right secret needs no place on the
+	// account or the pair.
 	//
 	// A Record counts on the client and the network, and on the account or, for
 	// a familiar pair, on the pair instead of account and network. A Success

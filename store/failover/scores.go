@@ -86,6 +86,7 @@ func stricter(answer store.Standing, local *store.Standing) store.Standing {
 		return answer
 	}
 	answer.Full = answer.Full || local.Full
+	answer.Crowded = answer.Crowded || local.Crowded
 	worse := func(a *score.Reading, b score.Reading) {
 		if b.Score > a.Score {
 			*a = b

@@ -35,7 +35,7 @@ func TestShardAgreesWithPlainSubjects(t *testing.T) {
 			deed: deed(r.IntN(int(record) + 1)), kind: score.Kind(key % 4), key: key, wall: now, rules: rules, counts: r.IntN(2) == 0,
 			event: score.Event{
 				At: now - r.Int64N(5000), Entry: score.MakeEntry(r.Uint32N(5), r.Uint32N(60)), Guess: r.Uint64N(200),
-				Outcome: score.Outcome(r.IntN(int(score.Ignored) + 1)), Secret: score.Secret(r.IntN(4)), Count: r.IntN(3),
+				Outcome: score.Outcome(r.IntN(int(score.Crowded) + 1)), Secret: score.Secret(r.IntN(4)), Count: r.IntN(3),
 			},
 		}
 		if v.deed == reserve {
@@ -78,13 +78,6 @@ func plainly(kept *score.Subject, v *visit) score.Reading {
 	case reserve:
 		_, taken := sub.Reserve(v.kind, v.event, v.counts, v.rules)
 		changed = changed || taken
-	case giveBack:
-		for i := len(sub.Places) - 1; i >= 0; i-- {
-			if p := sub.Places[i]; p.Guess == v.event.Guess && p.Entry == v.event.Entry {
-				sub.Places, changed = slices.Delete(sub.Places, i, i+1), true
-				break
-			}
-		}
 	case settle:
 		changed = sub.Settle(v.event) || changed
 	case record:

@@ -169,8 +169,7 @@ func (s *Store) lookAll(a *attempt) {
 	}
 }
 
-// reserve asks one subject after the other, each under its own lock only. A
-// place taken on the client is given back where the account has no room.
+// reserve asks one subject after the other, each under its own lock only.
 func (s *Store) reserve(a *attempt) {
 	if a.out.Familiar {
 		s.lookAll(a)
@@ -179,22 +178,22 @@ func (s *Store) reserve(a *attempt) {
 		}
 		return
 	}
-	if s.visit(a, look, score.Network); a.network && a.op.Rules.Refuses(score.Network, a.out.Network.Score) {
+	s.visit(a, look, score.Network)
+	var onClient sight
+	if a.network && a.op.Rules.Refuses(score.Network, a.out.Network.Score) {
 		s.visit(a, look, score.Client)
-		s.visit(a, look, score.Account)
-		return
+	} else {
+		onClient = s.visit(a, reserve, score.Client)
 	}
-	onClient := s.visit(a, reserve, score.Client)
 	a.out.Full = onClient.full
-	if !onClient.fits || a.op.Secret != score.Sure || a.op.AccountExempt || a.out.Known == 1 {
-		s.visit(a, look, score.Account)
+	sure := a.op.Secret == score.Sure && !a.op.AccountExempt
+	if onClient.fits && sure && a.out.Known != 1 {
+		a.out.Full = s.visit(a, reserve, score.Account).full
+		a.out.Crowded = a.out.Full
 		return
 	}
-	onAccount := s.visit(a, reserve, score.Account)
-	a.out.Full = onAccount.full
-	if !onAccount.fits && onClient.taken {
-		s.visit(a, giveBack, score.Client)
-	}
+	s.visit(a, look, score.Account)
+	a.out.Crowded = sure && a.out.Known == 1 && a.op.Rules.Crowded(a.out.Account)
 }
 
 // record counts an attempt where it counts and settles its places everywhere:

@@ -6,11 +6,10 @@ import "github.com/saslguard/saslguard/score"
 type deed uint8
 
 const (
-	look     deed = iota // reads
-	reserve              // takes a place if there is room
-	giveBack             // undoes a reserve
-	settle               // frees a place, counts nothing
-	record               // frees a place and counts; a success forgives
+	look    deed = iota // reads
+	reserve             // takes a place if there is room
+	settle              // frees a place, counts nothing
+	record              // frees a place and counts; a success forgives
 )
 
 // visit is one deed to one subject.
@@ -99,8 +98,6 @@ func (u *unpacked) act(v *visit) (out sight) {
 		out.fits, out.taken = u.Reserve(v.kind, v.event, v.counts, v.rules)
 		out.full = !out.fits && !v.rules.Refuses(v.kind, u.Score)
 		out.changed = out.taken
-	case giveBack:
-		out.changed = u.giveBack(&v.event)
 	case settle:
 		out.changed = u.Settle(v.event)
 	case record:
@@ -113,17 +110,6 @@ func (u *unpacked) act(v *visit) (out sight) {
 	out.reading = u.Read()
 	out.reading.Added = added
 	return out
-}
-
-// giveBack removes the newest place of exactly this attempt.
-func (u *unpacked) giveBack(e *score.Event) bool {
-	for i := len(u.Places) - 1; i >= 0; i-- {
-		if u.Places[i].Guess == e.Guess && u.Places[i].Entry == e.Entry {
-			u.Places = append(u.Places[:i], u.Places[i+1:]...)
-			return true
-		}
-	}
-	return false
 }
 
 // forget drops what is known of a subject but its places in flight.

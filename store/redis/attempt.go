@@ -92,8 +92,8 @@ func (a *attempt) amend() (calls []call) {
 	return nil
 }
 
-// amendReserve gives back the place that one slot gave where the other had no
-// room or none was needed. A familiar pair keeps the place that its known
+// amendReserve gives back the place that the account's slot gave where the client had no
+// room, and either's where none was needed. A familiar pair keeps the place that its known
 // password did not need: it is one for each password, lapses for nothing, and
 // giving it back would cost a round trip at every login.
 func (a *attempt) amendReserve() []call {
@@ -111,8 +111,6 @@ func (a *attempt) amendReserve() []call {
 	case account.has(familiarFlag) && a.op.Secret == score.Sure && !a.op.AccountExempt:
 		// The account's copy is of a pair that its network forgot.
 		return []call{a.accountCall(reserve, stranger, 0)}
-	case !account.has(fitsFlag) && client.has(takenFlag):
-		return []call{a.networkCall(giveBack, 0)}
 	}
 	return nil
 }
@@ -134,14 +132,17 @@ func (a *attempt) standing() store.Standing {
 		return out
 	}
 	switch {
-	case out.Known > 0:
-		if out.Familiar && a.onNetwork.has(takenFlag) {
+	case out.Known > 0 && out.Familiar:
+		if a.onNetwork.has(takenFlag) {
 			out.Pair.InFlight -= a.onNetwork.points
 		}
+	case out.Known > 0:
+		out.Crowded = out.Known == 1 && !a.op.AccountExempt && a.op.Rules.Crowded(out.Account)
 	case out.Familiar || !a.onNetwork.has(fitsFlag):
 		out.Full = a.onNetwork.has(fullFlag)
 	default:
 		out.Full = a.onAccount.has(fullFlag)
+		out.Crowded = out.Full
 	}
 	return out
 }

@@ -112,17 +112,66 @@ var placeTests = map[string]func(*harness){
 		same(h, "over the score", got.Full, false)
 		same(h, "no place", got.Client.InFlight, 0)
 	},
-	"where the account has no room the client's place is given back": func(h *harness) {
+	"where the account has no room the client keeps its place": func(h *harness) {
 		r := *h.rules
 		r.Account.Refuse = 2 * score.Point
 		h.rules = &r
 		h.reserve(client(1), alice, password(1))
 		h.reserve(client(2), alice, password(2))
-		got := h.reserve(client(3), alice, password(3))
+		op := h.op(store.Reserve, client(3), alice, password(3))
+		got := h.do(op)
 		same(h, "full", got.Full, true)
-		same(h, "client", got.Client.InFlight, 0)
-		same(h, "client later", h.look(client(3), alice, none).Client.InFlight, 0)
+		same(h, "crowded", got.Crowded, true)
+		same(h, "client", got.Client.InFlight, score.Point)
+		same(h, "client later", h.look(client(3), alice, none).Client.InFlight, score.Point)
 		same(h, "account", got.Account.InFlight, 2*score.Point)
+		op.Verb, op.Outcome = store.Record, score.Refused
+		got = h.do(op)
+		same(h, "settled", got.Client.InFlight, 0)
+		same(h, "score", got.Client.Score, score.Point)
+		same(h, "account settled", got.Account.InFlight, 2*score.Point)
+	},
+	"where the account's score refuses the client keeps its place": func(h *harness) {
+		for i := range 30 {
+			h.record(score.Failure, client(10+i), alice, password(i))
+		}
+		for i := range 2 {
+			got := h.reserve(client(1), alice, password(100+i))
+			same(h, "full", got.Full, false)
+			same(h, "crowded", got.Crowded, false)
+			same(h, "client", got.Client.InFlight, score.Milli(1+i)*score.Point)
+		}
+	},
+	"the latest right secret is told that the account is crowded": func(h *harness) {
+		r := *h.rules
+		r.Account.Refuse = 2 * score.Point
+		h.rules = &r
+		h.befriend(client(9), alice, password(9))
+		same(h, "crowded", h.reserve(client(1), alice, password(9)).Crowded, false)
+		h.reserve(client(1), alice, password(1))
+		h.reserve(client(2), alice, password(2))
+		got := h.reserve(client(3), alice, password(9))
+		same(h, "known", got.Known, 1)
+		same(h, "full", got.Full, false)
+		same(h, "crowded", got.Crowded, true)
+		same(h, "client", got.Client.InFlight, 0)
+		same(h, "an exempt account", h.do(func() store.Op {
+			op := h.op(store.Reserve, client(3), alice, password(9))
+			op.AccountExempt = true
+			return op
+		}()).Crowded, false)
+	},
+	"where the client has no room the account gives no place": func(h *harness) {
+		r := *h.rules
+		r.Client.Refuse = 1 * score.Point
+		h.rules = &r
+		h.reserve(client(1), alice, password(1))
+		got := h.reserve(client(1), alice, password(2))
+		same(h, "full", got.Full, true)
+		same(h, "crowded", got.Crowded, false)
+		same(h, "client", got.Client.InFlight, score.Point)
+		same(h, "account", got.Account.InFlight, score.Point)
+		same(h, "account later", h.look(client(1), alice, none).Account.InFlight, score.Point)
 	},
 	"where the network's score refuses no place is taken": func(h *harness) {
 		r := *h.rules
@@ -148,15 +197,6 @@ var placeTests = map[string]func(*harness){
 		same(h, "score", h.look(client(1), alice, none).Client.Score, score.Point)
 		op.Verb, op.Outcome, op.ID = store.Record, score.Failure, op.ID+1
 		same(h, "settled", h.do(op).Client.InFlight, 0)
-	},
-	"a place given back is only one's own": func(h *harness) {
-		r := *h.rules
-		r.Account.Refuse = 1 * score.Point
-		h.rules = &r
-		h.reserve(client(1), alice, password(1))
-		got := h.reserve(client(1), alice, password(2))
-		same(h, "full", got.Full, true)
-		same(h, "client", got.Client.InFlight, score.Point)
 	},
 	"a place lapses as a failure": func(h *harness) {
 		h.reserve(client(1), alice, password(1))
