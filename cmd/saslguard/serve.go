@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -48,11 +47,6 @@ one goes on), SIGTERM and SIGINT stop after the requests in flight are answered.
 	f.StringVar(&s.level, "log-level", "", "least severe `level` to log: debug, info, warn or error")
 	return c
 }
-
-// collectAt is how much of what is in use, in percent, may be in the memory that no
-// longer is before it is collected. Go's own 100 would take twice the memory; most of
-// what is in use has no pointers, so that collecting more often costs little.
-const collectAt = 30
 
 // serve is the command and its flags.
 type serve struct {
@@ -104,9 +98,6 @@ func (s *serve) run(stderr io.Writer) error {
 		return err
 	}
 	warn(log, c)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-	}
 	d, err := daemon.New(c, daemon.Options{Version: buildVersion(), Logger: log, Level: level})
 	if err != nil {
 		return err

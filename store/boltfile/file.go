@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -64,6 +65,8 @@ type File struct {
 	path    string
 	options Options
 	health  health
+
+	resident atomic.Int64 // bytes that had been written when pages were last let go
 }
 
 // Open opens a file, which is created with mode 0600 if there is none, or starts
@@ -220,12 +223,17 @@ func unusable(err error) bool {
 	return false
 }
 
-// View reads.
+// View reads. What it has looked at takes no memory of this process afterwards.
 func (f *File) View(fn func(tx *bbolt.Tx) error) error {
 	if f.health.isBroken() {
 		return errBroken
 	}
-	return guarded(func() error { return f.DB.View(fn) })
+	return guarded(func() error {
+		return f.DB.View(func(tx *bbolt.Tx) error {
+			defer f.letGo(tx)
+			return fn(tx)
+		})
+	})
 }
 
 // Update carries out a durable transaction.
@@ -239,8 +247,10 @@ func (f *File) Update(fn func(tx *bbolt.Tx) error) error {
 		if f.health.failed(err) {
 			f.options.Logger.Error("the "+f.options.What+" cannot be written: "+f.options.Unwritten, zap.Error(err))
 		}
+		return err
 	}
-	return err
+	f.wrote()
+	return nil
 }
 
 // Close closes the file. A broken one is left to the end of the process: bbolt

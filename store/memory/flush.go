@@ -182,7 +182,7 @@ func (s *shard) encodeRecord(record int) []byte {
 
 // adopt takes in a subject from the file, which lies on the desk.
 func (s *shard) adopt(key uint64, kind score.Kind, now int64, r *score.Rules) {
-	if _, known := s.index[key]; !known {
+	if s.index.find(key, &s.heads) == 0 {
 		s.desk.owned = 0
 		s.save(&s.desk, 0, key, kind, now, r)
 	}

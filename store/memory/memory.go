@@ -143,9 +143,10 @@ func Open(cfg Config, opts Options) (*Store, error) {
 }
 
 func (s *Store) initShards(cfg Config) {
+	memory := newArena()
 	for i := range s.shards {
 		seed := binary.LittleEndian.Uint64(s.key[:]) + uint64(i)*0x9E3779B97F4A7C15
-		s.shards[i].init((cfg.Subjects+shards-1)/shards, seed)
+		s.shards[i].init(memory, (cfg.Subjects+shards-1)/shards, seed)
 	}
 }
 

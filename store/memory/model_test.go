@@ -19,7 +19,7 @@ func TestShardAgreesWithPlainSubjects(t *testing.T) {
 	rules.FurtherAccount, rules.UnknownAccount = score.Point/2, score.Point
 	r := rand.New(rand.NewPCG(3, 4))
 	var s shard
-	s.init(1000, 7)
+	s.init(newArena(), 1000, 7)
 	plain := make(map[uint64]*score.Subject)
 	now := int64(1_800_000_000_000)
 	for step := range 300_000 {
@@ -53,13 +53,13 @@ func TestShardAgreesWithPlainSubjects(t *testing.T) {
 		if plain[key] = sub; sub.Empty() {
 			delete(plain, key)
 		}
-		if len(s.index) > len(plain) || s.heads.live() != len(s.index) {
-			t.Fatalf("step %d: %d subjects and %d heads, want at most %d", step, len(s.index), s.heads.live(), len(plain))
+		if s.index.live > len(plain) || s.heads.live() != s.index.live {
+			t.Fatalf("step %d: %d subjects and %d heads, want at most %d", step, s.index.live, s.heads.live(), len(plain))
 		}
 	}
-	for key := range s.index {
+	for slot := range s.index.slots() {
 		s.mu.Lock()
-		s.drop(s.index[key])
+		s.drop(slot)
 		s.mu.Unlock()
 	}
 	if s.cells.live() != 0 || s.heads.live() != 0 {

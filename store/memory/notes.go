@@ -77,7 +77,7 @@ func (w *notes) run(sweep time.Duration, expire func() (now, rightSince int64)) 
 			for {
 				select {
 				case n := <-w.queue:
-					w.write([]note{n})
+					w.write(w.drain(n))
 				default:
 					w.write(nil)
 					return
@@ -100,6 +100,20 @@ func (w *notes) collect(first note) []note {
 		case <-timeout.C:
 			return batch
 		case <-w.done:
+			return batch
+		}
+	}
+	return batch
+}
+
+// drain takes what waits already.
+func (w *notes) drain(first note) []note {
+	batch := []note{first}
+	for len(batch) < noteBatch && batch[len(batch)-1].forget == nil {
+		select {
+		case n := <-w.queue:
+			batch = append(batch, n)
+		default:
 			return batch
 		}
 	}

@@ -15,7 +15,7 @@ func shardOf(key uint64) int { return int(key >> 58) }
 // shard keeps a part of the subjects. All of it belongs to whoever holds mu.
 type shard struct {
 	mu    sync.Mutex
-	index map[uint64]uint32 // from a subject's key to its head
+	index index
 	heads slab
 	cells slab
 
@@ -41,11 +41,11 @@ func (u *unpacked) init() {
 	u.Places = make([]score.Place, 0, score.MaxPlaces+1)
 }
 
-func (s *shard) init(subjects int, seed uint64) {
-	s.index = make(map[uint64]uint32)
-	s.heads = newSlab(subjects)
+func (s *shard) init(a *arena, subjects int, seed uint64) {
+	s.index = index{}
+	s.heads = newSlab(a, subjects)
 	// Most subjects have one cell of ring; an offender with a full ring has nine.
-	s.cells = newSlab(2*subjects + 256)
+	s.cells = newSlab(a, 2*subjects+256)
 	s.desk.init()
 	s.random = seed | 1
 }
@@ -53,7 +53,7 @@ func (s *shard) init(subjects int, seed uint64) {
 // load unpacks the subject of a key and returns the number of its head, 0 and
 // an empty subject if there is none.
 func (s *shard) load(u *unpacked, key uint64) uint32 {
-	slot := s.index[key]
+	slot := s.index.find(key, &s.heads)
 	s.unpack(u, slot)
 	return slot
 }
@@ -110,7 +110,7 @@ func (s *shard) save(u *unpacked, slot uint32, key uint64, kind score.Kind, now 
 			s.lost++
 			return false
 		}
-		s.index[key] = slot
+		s.index.add(key, slot, &s.heads)
 	}
 	s.makeRoom(u, slot, now, r)
 	h := head{s.heads.at(slot)}
@@ -200,7 +200,7 @@ func (s *shard) drop(slot uint32) {
 	h := head{s.heads.at(slot)}
 	s.giveChain(h.ring())
 	s.giveChain(h.places())
-	delete(s.index, h.key())
+	s.index.remove(slot, &s.heads)
 	if h.lasting() {
 		s.touch(slot)
 	}

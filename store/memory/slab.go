@@ -1,24 +1,21 @@
 package memory
 
 // cell is the unit in which subjects are kept: a subject's head, seven entries
-// of its ring, or one of its places. It holds no pointer, so that a collection
-// of garbage never looks inside.
+// of its ring, or one of its places. It holds no pointer.
 type cell [8]uint32
-
-// chunkCells is how many cells are allocated at once. A power of two.
-const chunkCells = 256
 
 // slab hands out cells by number. It grows by chunks and copies nothing. Number
 // 0 is never handed out and means none.
 type slab struct {
-	chunks [][]cell
+	arena  *arena
+	chunks []*chunk
 	used   uint32 // cells that were ever handed out, and cell 0
 	free   uint32 // the first returned cell; each holds the next in word 0
 	spare  uint32 // how many were returned
 	limit  uint32 // used never exceeds it
 }
 
-func newSlab(cells int) slab { return slab{used: 1, limit: uint32(cells) + 1} }
+func newSlab(a *arena, cells int) slab { return slab{arena: a, used: 1, limit: uint32(cells) + 1} }
 
 func (s *slab) at(i uint32) *cell { return &s.chunks[i/chunkCells][i%chunkCells] }
 
@@ -41,7 +38,7 @@ func (s *slab) take() uint32 {
 		return 0
 	}
 	if int(s.used/chunkCells) == len(s.chunks) {
-		s.chunks = append(s.chunks, make([]cell, chunkCells))
+		s.chunks = append(s.chunks, s.arena.chunk())
 	}
 	s.used++
 	return s.used - 1

@@ -85,8 +85,8 @@ func TestTryIsReserveAndRecord(t *testing.T) {
 		b.mu.Lock()
 		defer a.mu.Unlock()
 		defer b.mu.Unlock()
-		if len(a.index) != len(b.index) || a.cells.live() != b.cells.live() {
-			t.Errorf("shard %d holds %d subjects in %d cells, want %d in %d", i, len(a.index), a.cells.live(), len(b.index), b.cells.live())
+		if a.index.live != b.index.live || a.cells.live() != b.cells.live() {
+			t.Errorf("shard %d holds %d subjects in %d cells, want %d in %d", i, a.index.live, a.cells.live(), b.index.live, b.cells.live())
 		}
 	}
 }
@@ -99,7 +99,7 @@ func TestTryWithoutRoom(t *testing.T) {
 	for i := range s.shards {
 		p := &s.shards[i]
 		p.mu.Lock()
-		p.init(4, 1)
+		p.init(newArena(), 4, 1)
 		p.mu.Unlock()
 	}
 	r := rand.New(rand.NewPCG(1, 2))
@@ -118,11 +118,11 @@ func TestTryWithoutRoom(t *testing.T) {
 		p := &s.shards[i]
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if len(p.index) != p.heads.live() || len(p.index) > 4 {
-			t.Fatalf("shard %d: %d subjects and %d heads", i, len(p.index), p.heads.live())
+		if p.index.live != p.heads.live() || p.index.live > 4 {
+			t.Fatalf("shard %d: %d subjects and %d heads", i, p.index.live, p.heads.live())
 		}
-		for key, slot := range p.index {
-			if h := (head{p.heads.at(slot)}); !h.used() || h.key() != key {
+		for slot := range p.index.slots() {
+			if h := (head{p.heads.at(slot)}); !h.used() || p.index.find(h.key(), &p.heads) != slot {
 				t.Fatalf("shard %d: a subject is found under another's name", i)
 			}
 			p.drop(slot)

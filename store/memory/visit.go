@@ -43,7 +43,7 @@ func (d deed) needs() bool { return d != reserve && d != record }
 func (s *shard) do(v *visit) sight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slot := s.index[v.key]
+	slot := s.index.find(v.key, &s.heads)
 	if slot == 0 && v.deed.needs() {
 		return sight{}
 	}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package boltfile
+
+// unmapPages leaves it to the system.
+func unmapPages(_, _ uintptr) {}
