@@ -97,7 +97,8 @@ func newSiteWith(t *testing.T, o siteOptions) *site {
 	s.startGuard()
 	extra, submission := lab.DovecotSnippet(t, s.dovecotAddr, nonce), lab.PostfixService(t, s.postfixAddr, "submission")
 	if o.patient {
-		extra = strings.Replace(extra, "auth_policy_server_timeout_msecs = 2000", "auth_policy_server_timeout_msecs = 20000", 1)
+		extra = strings.NewReplacer("auth_policy_server_timeout_msecs = 2000", "auth_policy_server_timeout_msecs = 20000",
+			"http_client_request_absolute_timeout = 2s", "http_client_request_absolute_timeout = 20s").Replace(extra)
 		submission = strings.Replace(submission, "timeout=3s", "timeout=20s", 1)
 	}
 	s.dovecot = lab.StartDovecot(t, lab.DovecotOptions{

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -39,7 +40,7 @@ type DovecotOptions struct {
 	Extra string
 }
 
-// Dovecot is a running Dovecot 2.3 with IMAP, POP3 and a SASL server for
+// Dovecot is a running Dovecot 2.3 or 2.4 with IMAP, POP3 and a SASL server for
 // Postfix. Its own authentication penalty is off, or it would refuse before
 // any policy server is asked.
 type Dovecot struct {
@@ -49,6 +50,14 @@ type Dovecot struct {
 	Dir                  string         // configuration, log, mail
 
 	proc *Process
+}
+
+// Dovecot24 tells whether the Dovecot that is installed is a 2.4.
+func Dovecot24() bool { return strings.HasPrefix(dovecotVersion(), "2.4.") }
+
+func dovecotVersion() string {
+	out, _ := exec.Command(dovecotPath, "--version").Output() // without one, Require says so
+	return strings.TrimSpace(string(out))
 }
 
 // StartDovecot runs a Dovecot until the test ends. When it returns, logins are

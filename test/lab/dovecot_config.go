@@ -13,17 +13,22 @@ import (
 )
 
 // dovecotConfig is dovecot.conf. Login processes serve any number of clients
-// (service_count = 0), which starts faster and holds fewer processes than one
+// (2.3: service_count = 0), which starts faster and holds fewer processes than one
 // for each connection. Nothing is cached, so that each attempt that the policy
-// lets through is a look into the password database.
-const dovecotConfig = `base_dir = {{.Dir}}/run
+// lets through is a look into the password database. Dovecot 2.4 has other names for
+// some settings.
+const dovecotConfig = `{{if .Is24 -}}
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+{{end -}}
+base_dir = {{.Dir}}/run
 state_dir = {{.Dir}}/run
 log_path = {{.Dir}}/dovecot.log
 instance_name = lab
 protocols = imap pop3
 listen = 127.0.0.1
 ssl = no
-disable_plaintext_auth = no
+{{if .Is24}}auth_allow_cleartext = yes{{else}}disable_plaintext_auth = no{{end}}
 auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
 auth_failure_delay = {{.FailureDelay}} secs
 auth_cache_size = 0
@@ -34,7 +39,12 @@ log_debug = category=auth AND NOT category=http-client
 login_trusted_networks =
 haproxy_trusted_networks = 127.0.0.0/8
 haproxy_timeout = 10 secs
+{{if .Is24 -}}
+mail_driver = maildir
+mail_path = {{.Dir}}/mail/%{user}
+{{- else -}}
 mail_location = maildir:{{.Dir}}/mail/%u
+{{- end}}
 mail_max_userip_connections = 0
 first_valid_uid = 1
 default_process_limit = 256
@@ -43,6 +53,19 @@ default_internal_user = {{.InternalUser}}
 default_internal_group = {{.InternalGroup}}
 default_login_user = {{.LoginUser}}
 
+{{if .Is24 -}}
+passdb passwd-file {
+  passwd_file_path = {{.Dir}}/users
+}
+userdb static {
+  fields {
+    uid = {{.MailUser}}
+    gid = {{.MailGroup}}
+    home = {{.Dir}}/mail/%{user}
+  }
+  allow_all_users = yes
+}
+{{- else -}}
 passdb {
   driver = passwd-file
   args = {{.Dir}}/users
@@ -51,8 +74,9 @@ userdb {
   driver = static
   args = uid={{.MailUser}} gid={{.MailGroup}} home={{.Dir}}/mail/%u allow_all_users=yes
 }
+{{- end}}
 service imap-login {
-  service_count = 0
+  {{template "forever" .}}
   {{- .NoChroot}}
   inet_listener imap {
     port = {{.IMAP.Port}}
@@ -66,7 +90,7 @@ service imap-login {
   }
 }
 service pop3-login {
-  service_count = 0
+  {{template "forever" .}}
   {{- .NoChroot}}
   inet_listener pop3 {
     port = {{.POP3.Port}}
@@ -95,6 +119,7 @@ service stats {
 }
 {{.Rootless}}
 {{.Extra}}
+{{- define "forever"}}{{if .Is24}}restart_request_count = unlimited{{else}}service_count = 0{{end}}{{end}}
 `
 
 // rootless makes Dovecot do without root: what it starts as root otherwise
@@ -120,12 +145,14 @@ func (d *Dovecot) writeConfig(o DovecotOptions) error {
 		MailUser, MailGroup                    string
 		NoChroot, Rootless, Extra              string
 		FailureDelay                           int
+		Is24                                   bool
 	}{
 		Dovecot:      d,
 		InternalUser: "dovecot", InternalGroup: "dovecot", LoginUser: "dovenull",
 		MailUser: "nobody", MailGroup: "nogroup",
 		Extra:        o.Extra,
 		FailureDelay: int(o.FailureDelay / time.Second),
+		Is24:         Dovecot24(),
 	}
 	if os.Geteuid() != 0 {
 		me, err := user.Current()

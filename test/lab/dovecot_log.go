@@ -55,18 +55,35 @@ func (d *Dovecot) VerifiedWhere(t testing.TB, want func(user, client string) boo
 	}
 	n := 0
 	for line := range strings.Lines(d.Log()) {
-		// passwd-file(user,client,<session>); Postfix has no session.
-		_, line, found := strings.Cut(line, "auth: Debug: passwd-file(")
-		who, _, finished := strings.Cut(line, "): Finished passdb lookup")
-		if !found || !finished {
-			continue
-		}
-		who, _, _ = strings.Cut(who, ",<")
-		if i := strings.LastIndexByte(who, ','); i >= 0 && want(who[:i], who[i+1:]) {
+		if user, client, ok := lookedUp(line); ok && want(user, client) {
 			n++
 		}
 	}
 	return n
+}
+
+// lookedUp reads the line that ends a look into the password database.
+func lookedUp(line string) (user, client string, ok bool) {
+	// 2.3: auth: Debug: passwd-file(user,client,<session>): Finished passdb lookup. Postfix
+	// has no session.
+	_, who, found := strings.Cut(line, "auth: Debug: passwd-file(")
+	who, _, finished := strings.Cut(who, "): Finished passdb lookup")
+	if found && finished {
+		who, _, _ = strings.Cut(who, ",<")
+	} else {
+		// 2.4: auth(user,client,sasl:plain)<session>: Debug: passwd-file: Finished passdb lookup
+		_, who, found = strings.Cut(line, " auth(")
+		who, _, finished = strings.Cut(who, ": Debug: passwd-file: Finished passdb lookup")
+		if !found || !finished {
+			return "", "", false
+		}
+		who = who[:max(0, strings.LastIndex(who, ",sasl:"))]
+	}
+	i := strings.LastIndexByte(who, ',')
+	if i < 0 {
+		return "", "", false
+	}
+	return who[:i], who[i+1:], true
 }
 
 // flushLog returns when everything the auth process had to log is in the log.

@@ -28,6 +28,7 @@ type Jail struct {
 // firewall.
 type Fail2ban struct {
 	dir  string
+	args []string // where it and its client find each other
 	proc *Process
 }
 
@@ -40,8 +41,9 @@ var Fail2banJails = map[string]string{
 
 // The files of a fail2ban of the lab. Only the filters are the system's.
 const (
-	fail2banPath    = "/usr/bin/fail2ban-server"
-	fail2banFilters = "/etc/fail2ban/filter.d"
+	fail2banPath       = "/usr/bin/fail2ban-server"
+	fail2banClientPath = "/usr/bin/fail2ban-client"
+	fail2banFilters    = "/etc/fail2ban/filter.d"
 
 	fail2banConf = `[Definition]
 loglevel = INFO
@@ -116,7 +118,8 @@ func StartFail2ban(t testing.TB, j Jail) *Fail2ban {
 			}
 		}
 	}
-	f.proc = StartProcess(t, fail2banPath, []string{"-f", "-c", conf, "-s", filepath.Join(dir, "socket"), "-p", filepath.Join(dir, "pid")}, nil)
+	f.args = []string{"-c", conf, "-s", filepath.Join(dir, "socket"), "-p", filepath.Join(dir, "pid")}
+	f.proc = StartProcess(t, fail2banPath, append([]string{"-f"}, f.args...), nil)
 	for name := range Fail2banJails {
 		if _, err := f.proc.WaitLine("Jail '"+name+"' started", startWithin); err != nil {
 			t.Fatal(err)
@@ -124,6 +127,9 @@ func StartFail2ban(t testing.TB, j Jail) *Fail2ban {
 	}
 	return f
 }
+
+// Client is the command line of its fail2ban-client, up to the command.
+func (f *Fail2ban) Client() []string { return append([]string{fail2banClientPath}, f.args...) }
 
 func (f *Fail2ban) log(jail string) string  { return filepath.Join(f.dir, jail+".log") }
 func (f *Fail2ban) bans(jail string) string { return filepath.Join(f.dir, jail+".bans") }

@@ -115,11 +115,14 @@ func startFakeAuthPolicy(t *testing.T, refused string) *fakeAuthPolicy {
 
 // settings are what makes Dovecot ask.
 func (f *fakeAuthPolicy) settings() string {
+	attributes := "auth_policy_request_attributes = login=%{requested_username} pwhash=%{hashed_password} remote=%{rip} device_id=%{client_id} protocol=%s session_id=%{session} mech=%m"
+	if Dovecot24() {
+		attributes = "auth_policy_request_attributes {\n  mech = %{mechanism}\n}"
+	}
 	return "auth_policy_server_url = " + f.url + `/
 auth_policy_hash_nonce = lab
 auth_policy_check_after_auth = no
-auth_policy_request_attributes = login=%{requested_username} pwhash=%{hashed_password} remote=%{rip} device_id=%{client_id} protocol=%s session_id=%{session} mech=%m
-`
+` + attributes + "\n"
 }
 
 // of lists the calls about a login.

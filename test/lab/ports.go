@@ -38,6 +38,18 @@ func freeAddrs(n int) ([]netip.AddrPort, error) {
 // errPortTaken says that a server may start on other ports.
 var errPortTaken = errors.New("a chosen port was taken by somebody else")
 
+// anyTaken tells whether somebody listens on one of the addresses.
+func anyTaken(addrs []netip.AddrPort) bool {
+	for _, a := range addrs {
+		l, err := net.Listen("tcp", a.String())
+		if err != nil {
+			return true
+		}
+		l.Close()
+	}
+	return false
+}
+
 // onFreePorts starts a server on n free ports, and again on others when
 // somebody took one of them between choosing and binding.
 func onFreePorts(n int, start func(addrs []netip.AddrPort) error) error {

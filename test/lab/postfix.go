@@ -93,7 +93,8 @@ func (p *Postfix) start(o PostfixOptions, addrs []netip.AddrPort) error {
 	}
 	if err := p.waitReady(); err != nil {
 		err = errors.Join(err, p.proc.end())
-		if strings.Contains(p.Log(), "Address already in use") {
+		// Postfix 3.10 says why to syslog only.
+		if strings.Contains(p.Log(), "Address already in use") || anyTaken(addrs) {
 			return errPortTaken
 		}
 		return err

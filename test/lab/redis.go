@@ -57,7 +57,7 @@ func redisCommand(dir string, addr netip.AddrPort, o RedisOptions) []string {
 		appendOnly = "yes"
 	}
 	return append([]string{
-		redisPath,
+		redisPath(),
 		"--bind", addr.Addr().String(),
 		"--port", strconv.Itoa(int(addr.Port())),
 		"--dir", dir,

@@ -90,7 +90,7 @@ sentinel parallel-syncs %[4]s 2
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	return []string{redisPath, config, "--sentinel"}, nil
+	return []string{redisPath(), config, "--sentinel"}, nil
 }
 
 // Client is a client of whoever is the master, with go-redis's own defaults, but

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,7 +32,6 @@ const (
 const (
 	dovecotPath       = "/usr/sbin/dovecot"
 	postfixMasterPath = "/usr/lib/postfix/sbin/master"
-	redisPath         = "/usr/bin/redis-server"
 	ipPath            = "/usr/sbin/ip"
 	nftPath           = "/usr/sbin/nft"
 	nsenterPath       = "/usr/bin/nsenter"
@@ -40,6 +40,10 @@ const (
 	saslauthdPath     = "/usr/sbin/saslauthd"
 	saslpasswdPath    = "/usr/sbin/saslpasswd2"
 )
+
+// redisPath is the server that is meant by Redis: another where $LAB_REDIS says so, such
+// as /usr/bin/valkey-server.
+func redisPath() string { return cmp.Or(os.Getenv("LAB_REDIS"), "/usr/bin/redis-server") }
 
 // Require fails the test when the machine lacks what the needs ask for, and
 // says what to install. Without needs it asks for everything. It never skips:
@@ -72,7 +76,7 @@ func missing(needs []Need, exists func(path string) bool) string {
 		{NeedDovecot, dovecotPath, "dovecot-core", "Dovecot"},
 		{NeedDovecot, "/usr/lib/dovecot/imap", "dovecot-imapd", "Dovecot's IMAP server"},
 		{NeedDovecot, "/usr/lib/dovecot/pop3", "dovecot-pop3d", "Dovecot's POP3 server"},
-		{NeedRedis, redisPath, "redis-server", "Redis"},
+		{NeedRedis, redisPath(), "redis-server", "Redis"},
 		{NeedFail2ban, fail2banPath, "fail2ban", "fail2ban"},
 		{NeedGuessers, "/usr/bin/hydra", "hydra", "hydra"},
 		{NeedGuessers, "/usr/bin/ncrack", "ncrack", "ncrack"},
@@ -131,15 +135,14 @@ func unsuitable(needs []Need) []string {
 		}
 	}
 	if slices.Contains(needs, NeedDovecot) {
-		out, err := exec.Command(dovecotPath, "--version").Output()
-		if version := strings.TrimSpace(string(out)); err != nil || !strings.HasPrefix(version, "2.3.") {
-			lacks = append(lacks, fmt.Sprintf("Dovecot: the lab's configuration is for 2.3, %s is %q", dovecotPath, version))
+		if version := dovecotVersion(); !strings.HasPrefix(version, "2.3.") && !Dovecot24() {
+			lacks = append(lacks, fmt.Sprintf("Dovecot: the lab's configuration is for 2.3 and 2.4, %s is %q", dovecotPath, version))
 		}
 	}
 	if slices.Contains(needs, NeedRedis) {
-		out, err := exec.Command(redisPath, "--version").Output()
+		out, err := exec.Command(redisPath(), "--version").Output()
 		if version := string(out); err != nil || !isRecentRedis(version) {
-			lacks = append(lacks, fmt.Sprintf("Redis: the lab needs version 7 or later, %s is %q", redisPath, strings.TrimSpace(version)))
+			lacks = append(lacks, fmt.Sprintf("Redis: the lab needs version 7 or later, %s is %q", redisPath(), strings.TrimSpace(version)))
 		}
 	}
 	if slices.Contains(needs, NeedNamespaces) {
@@ -152,7 +155,7 @@ func unsuitable(needs []Need) []string {
 	return lacks
 }
 
-// isRecentRedis reads "Redis server v=7.0.15 sha=…". Version 7 brought
+// isRecentRedis reads "Redis server v=7.0.15 sha=…", or "Valkey server v=8.1.1 sha=…". Version 7 brought
 // cluster-port and SENTINEL DEBUG.
 func isRecentRedis(version string) bool {
 	_, number, _ := strings.Cut(version, " v=")

@@ -15,7 +15,11 @@ import (
 // and the nonce filled in, as an administrator does it.
 func DovecotSnippet(t testing.TB, addr, nonce string) string {
 	t.Helper()
-	text := snippet(t, "dovecot/2.3/90-saslguard.conf")
+	name := "dovecot/2.3/90-saslguard.conf"
+	if Dovecot24() {
+		name = "dovecot/2.4/90-saslguard.conf"
+	}
+	text := snippet(t, name)
 	text = replace(t, text, "http://127.0.0.1:4001/", "http://"+addr+"/")
 	return replace(t, text, "auth_policy_hash_nonce = change-me", "auth_policy_hash_nonce = "+nonce)
 }

@@ -25,6 +25,7 @@ type Block struct {
 	Heading string   // that it stands under
 	Lines   []string // without what they are indented by
 	Line    int      // of the first, from 1
+	indent  int
 }
 
 // All reads every document that is for people.
@@ -96,13 +97,13 @@ func parse(path, text string) Page {
 				now = &Block{Heading: heading, Line: i + 2}
 			}
 		case fenced:
-			now.Lines = append(now.Lines, strings.TrimPrefix(line, indentation(now, line)))
+			now.Lines = append(now.Lines, now.unindented(line))
 		case now != nil && (trimmed == "" || strings.HasPrefix(line, "    ")),
 			now == nil && blank && trimmed != "" && strings.HasPrefix(line, "    ") && !regexp.MustCompile(`^\s*(-|\d+\.) `).MatchString(line):
 			if now == nil {
 				now = &Block{Heading: heading, Line: i + 1}
 			}
-			now.Lines = append(now.Lines, strings.TrimPrefix(line, indentation(now, line)))
+			now.Lines = append(now.Lines, now.unindented(line))
 		default:
 			end()
 			if title := strings.TrimLeft(line, "#"); title != line {
@@ -116,12 +117,13 @@ func parse(path, text string) Page {
 	return p
 }
 
-// indentation is by how much the lines of a block are indented: as its first one.
-func indentation(b *Block, line string) string {
+// unindented is a line of the block without what its first line is indented by.
+func (b *Block) unindented(line string) string {
+	bare := strings.TrimLeft(line, " ")
 	if len(b.Lines) == 0 {
-		return line[:len(line)-len(strings.TrimLeft(line, " "))]
+		b.indent = len(line) - len(bare)
 	}
-	return "    "
+	return line[min(b.indent, len(line)-len(bare)):]
 }
 
 // Spans are the texts between backquotes, each on one line.
