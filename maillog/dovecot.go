@@ -47,6 +47,9 @@ func (p *Parser) dovecot(m string) (Class, string) {
 		}
 		return p.unknown(m)
 	}
+	if strings.HasPrefix(rest, ": Debug: ") {
+		return Other, ""
+	}
 	if rest, ok := strings.CutPrefix(rest, "("); ok { // (1234) or (default)
 		if _, rest, ok = strings.Cut(rest, ")"); ok {
 			return p.dovecotLogin(level(strings.TrimPrefix(rest, ": ")))

@@ -12,7 +12,7 @@ import (
 // auth_verbose is on. rest is what follows the process's name:
 //
 //	: passwd-file(alice,192.0.2.7,<session>): Password mismatch
-//	(alice,192.0.2.7,sasl:plain): Info: users: Password mismatch                      (2.4)
+//	(alice,192.0.2.7,sasl:plain)<session>: Info: users: Password mismatch             (2.4)
 //	(7): conn unix:auth-worker (pid=1,uid=2): auth-worker<3>: sql(alice,192.0.2.7): unknown user
 //
 // The login can hold anything, so the line is read from its end.
@@ -27,11 +27,14 @@ func (p *Parser) dovecotAuth(rest string) (Class, string) {
 	if strings.Contains(rest, "given password: ") {
 		return p.dovecotPassword(rest)
 	}
-	at := strings.LastIndex(rest, "): ")
-	if at < 0 {
+	at, verdict := lastWho(rest)
+	switch {
+	case at < 0:
 		return p.unknown(rest)
+	case strings.HasPrefix(verdict, "Debug: "):
+		return Other, ""
 	}
-	verdict := level(rest[at+len("): "):])
+	verdict = level(verdict)
 	if name, after, ok := strings.Cut(verdict, ": "); ok && all(name, "-_") { // 2.4's name of a database
 		verdict = after
 	}
@@ -46,38 +49,88 @@ func (p *Parser) dovecotAuth(rest string) (Class, string) {
 // auth_verbose_passwords adds: "unknown user (given password: secret)". There both
 // ends are the client's, so nothing else of it may look like the middle.
 func (p *Parser) dovecotPassword(rest string) (Class, string) {
-	before, after, _ := strings.Cut(rest, "): ")
-	verdict := level(after)
+	at, after := firstWho(rest)
+	if at < 0 {
+		return Login, whyAmbiguous
+	}
+	before, verdict := rest[:at], level(after)
 	if name, text, ok := strings.Cut(verdict, ": "); ok && all(name, "-_") {
 		verdict = text
 	}
 	verdict, password, ok := strings.Cut(verdict, " (")
 	outcome, why, known := dovecotVerdict(verdict)
-	if !ok || !known || !strings.HasSuffix(password, ")") || !strings.Contains(password, "given password: ") || strings.Contains(after, "): ") {
+	if !ok || !known || !strings.HasSuffix(password, ")") || !strings.Contains(password, "given password: ") {
+		return Login, whyAmbiguous
+	}
+	if more, _ := firstWho(after); more >= 0 {
 		return Login, whyAmbiguous
 	}
 	return p.dovecotDatabase(before, outcome, why)
 }
 
+// lastWho is where the parenthesis closes that says of whom the line is, and what
+// follows: "): ", or of 2.4 ")<session>: ". The last of several is the true one, where
+// the client has written none of what follows.
+func lastWho(m string) (at int, text string) {
+	for at = strings.LastIndexByte(m, ')'); at >= 0; at = strings.LastIndexByte(m[:at], ')') {
+		if text, ok := afterWho(m[at+1:]); ok {
+			return at, text
+		}
+	}
+	return -1, ""
+}
+
+// firstWho is the first of several.
+func firstWho(m string) (at int, text string) {
+	for i, b := range []byte(m) {
+		if b == ')' {
+			if text, ok := afterWho(m[i+1:]); ok {
+				return i, text
+			}
+		}
+	}
+	return -1, ""
+}
+
+func afterWho(m string) (text string, ok bool) {
+	if after, found := strings.CutPrefix(m, "<"); found {
+		session, after, _ := strings.Cut(after, ">")
+		if !all(session, "+/=") {
+			return "", false
+		}
+		m = after
+	}
+	return strings.CutPrefix(m, ": ")
+}
+
 // dovecotNobody reads "address,<session>): Username character disallowed by
 // auth_username_chars: 0x2c (username: login)", of a login that Dovecot does not
-// even look for. The login is behind everything else.
+// even look for. The login is behind everything else. 2.4 has "sasl:plain" before the
+// session, and the mechanism before the text.
 func (p *Parser) dovecotNobody(m string) (Class, string) {
-	who, m, ok := strings.Cut(m, "): ")
+	at, text := firstWho(m)
+	if at < 0 {
+		return Other, ""
+	}
+	who, m := m[:at], level(text)
+	if name, after, ok := strings.Cut(m, ": "); ok && mechanism(name) != "" {
+		m = after
+	}
 	m, disallowed := strings.CutPrefix(m, "Username character disallowed by auth_username_chars: ")
-	if !ok || !disallowed {
+	if !disallowed {
 		return Other, ""
 	}
 	if p.counted != DovecotAuth {
 		return Login, whyElsewhere
 	}
-	text, _, _ := strings.Cut(who, ",")
-	client, ok := address(text)
+	from, more, _ := strings.Cut(who, ",")
+	client, ok := address(from)
 	if !ok {
 		return Login, whyNoAddress
 	}
+	mech, _ := strings.CutPrefix(more, "sasl:")
 	_, login, _ := strings.Cut(m, " (username: ")
-	p.found(client, strings.TrimSuffix(login, ")"), "", score.Failure, 1)
+	p.found(client, strings.TrimSuffix(login, ")"), mechanism(mech), score.Failure, 1)
 	return Login, ""
 }
 

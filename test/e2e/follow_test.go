@@ -126,6 +126,9 @@ func TestWhatIsReportedIsNotCountedFromTheLog(t *testing.T) {
 	s.args = []string{"--set", "maillog.files=" + filepath.Join(s.dovecot.Dir, "dovecot.log"), "--set", "maillog.services=imap"}
 	s.startGuard()
 	s.waitFor("dovecot.log")
+	// One is reported before: where Dovecot 2.4 has no failure delay, as in the lab, the
+	// first line of the log may come before the first report.
+	s.mustEnter(s.imap, home, carol)
 	if n := s.guess(s.imap, bot, alice, 12); n != 10 {
 		t.Errorf("%d guesses were verified, the rules allow 10", n)
 	}

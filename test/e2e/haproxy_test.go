@@ -48,11 +48,15 @@ func TestBehindHAProxy(t *testing.T) {
 		t.Fatalf("the service for Postfix begins otherwise:\n%s", postfix)
 	}
 	cert, key := certificate(t)
+	ssl := fmt.Sprintf("ssl = yes\nssl_cert = <%s\nssl_key = <%s\n", cert, key)
+	if lab.Dovecot24() {
+		ssl = fmt.Sprintf("ssl = yes\nssl_server_cert_file = %s\nssl_server_key_file = %s\n", cert, key)
+	}
 	s := newSiteWith(t, siteOptions{
 		args:    []string{"--set", "rules.client.tarpit=9"}, // delays are another test's
 		usual:   true,
 		master:  service + strings.TrimPrefix(postfix, jailed),
-		dovecot: fmt.Sprintf("listen = 127.0.0.1, 10.0.0.11\nssl = yes\nssl_cert = <%s\nssl_key = <%s\n%s", cert, key, dovecot),
+		dovecot: "listen = 127.0.0.1, 10.0.0.11\n" + ssl + dovecot,
 	})
 
 	through := func(port uint16) lab.Connect {

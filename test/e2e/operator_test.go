@@ -119,6 +119,9 @@ func TestAnOperatorsDay(t *testing.T) {
 		}
 		return
 	}
+	if lab.Dovecot24() {
+		return // it tells of accounts that do not exist, and the scores are others
+	}
 	if got, want := timeless(said.String()), timeless(documented); got != want {
 		t.Errorf("the transcript in %s is not what the commands say (go test ./test/e2e -run Day -update writes it anew):\n%s", docs, said.String())
 	}

@@ -59,6 +59,7 @@ smtpd_hard_error_limit = {{.HardErrorLimit}}
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {{.SASLPath}}
 {{- end}}
+cyrus_sasl_config_path = {{.Dir}}/etc/sasl
 in_flow_delay = 0
 default_process_limit = 256
 {{.Main}}
@@ -119,7 +120,7 @@ func (p *Postfix) writeConfig(o PostfixOptions) error {
 			os.WriteFile(path, []byte(conf.String()), 0o644),
 			os.Chtimes(path, written, written))
 	}
-	// Debian's Postfix has this path, whatever cyrus_sasl_config_path says.
+	// Postfix 3.7 of Debian has this path, whatever cyrus_sasl_config_path says.
 	sasl := filepath.Join(p.configDir(), "sasl")
 	errs = append(errs, os.MkdirAll(sasl, 0o755), os.WriteFile(filepath.Join(sasl, "smtpd.conf"), []byte(o.CyrusSASL), 0o644))
 	return errors.Join(errs...)
