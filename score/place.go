@@ -100,7 +100,7 @@ func (s *Subject) worst(k Kind, e Event, r *Rules) Milli {
 // another tells whether an attempt at another account is in flight.
 func (s *Subject) another(member uint32) bool {
 	for _, p := range s.Places {
-		if p.Entry.Member() != member {
+		if p.Entry.Member() != member && p.Guess != Elsewhere {
 			return true
 		}
 	}

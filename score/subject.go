@@ -29,11 +29,12 @@ type Event struct {
 
 // Reading is a subject as a judge sees it.
 type Reading struct {
-	Score    Milli // at the time of the operation
-	InFlight Milli // points of places
-	Added    Milli // by this operation
-	Distinct int   // members in the ring: accounts tried, or clients that tried
-	Repeats  int   // whole uncounted repeats
+	Score     Milli // at the time of the operation
+	InFlight  Milli // points of places
+	Elsewhere Milli // of those, what is in flight on other hosts only (Subject.Level)
+	Added     Milli // by this operation
+	Distinct  int   // members in the ring: accounts tried, or clients that tried
+	Repeats   int   // whole uncounted repeats
 }
 
 // Touch brings a subject to a time: lapsed places are counted, scores decay. A
@@ -45,10 +46,15 @@ func (s *Subject) Touch(now int64, k Kind, r *Rules) {
 
 // Read returns the subject's reading, without Added.
 func (s *Subject) Read() Reading {
-	return Reading{
-		Score: s.Score, InFlight: s.inFlight(),
-		Distinct: s.Distinct, Repeats: int(s.Repeats / Point),
+	r := Reading{Score: s.Score, Distinct: s.Distinct, Repeats: int(s.Repeats / Point)}
+	for i := range s.Places {
+		p := &s.Places[i]
+		r.InFlight += p.Points
+		if p.Guess == Elsewhere {
+			r.Elsewhere += p.Points
+		}
 	}
+	return r
 }
 
 // Empty tells whether the subject says no more than its absence would.

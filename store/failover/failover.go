@@ -4,7 +4,8 @@
 //
 // Scores: the local store carries out every operation too, so that it can
 // decide at any moment; the remote's answer is the one that counts while it
-// answers (scores.go). The ledger: bans are made by the remote, so that all
+// answers (scores.go), and what it knows more than the local store is kept there, so
+// that a host that must decide alone goes on from the scores that were shared. The ledger: bans are made by the remote, so that all
 // hosts agree, and mirrored into the local ledger, which is the one that is
 // watched and survives on disk (ledger.go, follow.go).
 //
@@ -68,6 +69,7 @@ type Remote interface {
 // store is one, and documents the methods.
 type Local interface {
 	store.Store
+	Level(op *store.Op, before, known *store.Standing, lower bool)
 	Mirror(ctx context.Context, events []store.Event) error
 	Adopt(ctx context.Context, e store.Event) (found bool, err error)
 	RemovePending(ctx context.Context, e store.Entry) (bool, error)

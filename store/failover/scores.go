@@ -49,6 +49,9 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 	}
 	behind := s.behind()
 	for i, answer := range *answers {
+		if apart(&ops[i], &out[i], &(*answers)[i]) {
+			s.local.Level(&ops[i], &out[i], &(*answers)[i], !behind)
+		}
 		if behind && ops[i].Verb == store.Reserve {
 			answer = stricter(answer, &out[i])
 		}
@@ -75,6 +78,16 @@ func (s *Store) behind() bool {
 	}
 	s.late.CompareAndSwap(until, 0)
 	return false
+}
+
+// apart tells whether the remote store knows something of the subjects that this host's
+// own does not, and should for when it must decide alone.
+func apart(op *store.Op, local, remote *store.Standing) bool {
+	differ := func(local, remote *score.Reading) bool {
+		return remote.Score > local.Score || score.Apart(remote, local.Score) || remote.InFlight > local.InFlight || local.Elsewhere > 0
+	}
+	return differ(&local.Client, &remote.Client) || differ(&local.Network, &remote.Network) ||
+		!op.AccountExempt && differ(&local.Account, &remote.Account) || local.Familiar && remote.Familiar && differ(&local.Pair, &remote.Pair)
 }
 
 // stricter is the remote store's answer to a Reserve, with what only this host knows of

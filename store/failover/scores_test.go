@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -272,4 +273,60 @@ func TestClose(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A host that must decide alone goes on from what the shared store has told it last, and
+// does not begin anew: what others have counted, and what they had in flight.
+func TestAloneAHostGoesOnFromWhatWasShared(t *testing.T) {
+	let := func(h *host, c netip.Prefix, from int) (n int) {
+		for i := range 64 {
+			if got, _ := h.attempt(store.Reserve, score.Unknown, c, uint32(from+i)); !got.Full && !rules().Refuses(score.Client, got.Client.Score) {
+				n++
+			}
+		}
+		return n
+	}
+	t.Run("what failed elsewhere", func(t *testing.T) {
+		w := newWorld(t)
+		a, b := w.host("", well), w.host("", well)
+		for i := range 7 {
+			a.attempt(store.Record, score.Failure, client(1), uint32(i))
+		}
+		b.attempt(store.Look, score.Unknown, client(1), 100)
+		b.remote.be(failing)
+		if n := let(b, client(1), 200); n != 3 {
+			t.Errorf("%d of a budget of 10 are let through after 7 failures elsewhere", n)
+		}
+	})
+	t.Run("what is in flight elsewhere", func(t *testing.T) {
+		w := newWorld(t)
+		a, b := w.host("", well), w.host("", well)
+		for i := range 7 {
+			a.attempt(store.Reserve, score.Unknown, client(1), uint32(i))
+		}
+		b.attempt(store.Reserve, score.Unknown, client(1), 100)
+		b.remote.be(failing)
+		if n := let(b, client(1), 200); n != 2 {
+			t.Errorf("%d of a budget of 10 are let through beside 8 in flight", n)
+		}
+		w.clock.advance(11 * time.Second) // they lapse, here those of this host only
+		if got, _ := b.attempt(store.Look, score.Unknown, client(1), 300); got.Client.InFlight != 0 || got.Client.Elsewhere != 0 {
+			t.Errorf("still in flight: %+v", got.Client)
+		}
+	})
+	t.Run("what was forgiven elsewhere", func(t *testing.T) {
+		w := newWorld(t)
+		a, b := w.host("", well), w.host("", well)
+		for i := range 8 {
+			b.attempt(store.Record, score.Failure, client(1), uint32(i))
+		}
+		if err := a.ForgetClient(t.Context(), client(1)); err != nil {
+			t.Fatal(err)
+		}
+		b.attempt(store.Look, score.Unknown, client(1), 100)
+		b.remote.be(failing)
+		if got, _ := b.attempt(store.Look, score.Unknown, client(1), 200); got.Client.Score != 0 {
+			t.Errorf("%d points of a client that was forgotten on another host", got.Client.Score)
+		}
+	})
 }

@@ -159,7 +159,38 @@ func BenchmarkLogin(b *testing.B) {
 	}
 }
 
+// levels has a store learn that other hosts have more points, and then fewer.
+func levels(tb testing.TB) (step func(n int)) {
+	s, ops := crowd(tb, store.Look)
+	out := make([]store.Standing, 1)
+	if err := s.Do(context.Background(), ops[:1], out); err != nil {
+		tb.Fatal(err)
+	}
+	known := out[0]
+	return func(n int) {
+		known.Client.Score = score.Milli(2000 + n%2*1000)
+		known.Client.InFlight = score.Milli(3000 + n%2*1000)
+		s.Level(&ops[0], &known, &known, true)
+	}
+}
+
+// BenchmarkLevel is what a host that shares Redis pays beside an operation on a client
+// of which other hosts know more.
+func BenchmarkLevel(b *testing.B) {
+	step := levels(b)
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		step(n)
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
+	t.Run("Level", func(t *testing.T) {
+		n, step := 0, levels(t)
+		if allocs := testing.AllocsPerRun(5000, func() { step(n); n++ }); allocs != 0 {
+			t.Errorf("%v allocations for a level", allocs)
+		}
+	})
 	for name, verb := range map[string]store.Verb{"Look": store.Look, "Reserve": store.Reserve, "Record": store.Record} {
 		t.Run(name, func(t *testing.T) {
 			s, ops := crowd(t, verb)

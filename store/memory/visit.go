@@ -10,6 +10,7 @@ const (
 	reserve             // takes a place if there is room
 	settle              // frees a place, counts nothing
 	record              // frees a place and counts; a success forgives
+	level               // brings it to what is known elsewhere
 )
 
 // visit is one deed to one subject.
@@ -21,6 +22,9 @@ type visit struct {
 	wall   int64 // the store's own present in Unix milliseconds; the event may be older
 	counts bool  // reserve: a lapse counts
 	rules  *score.Rules
+
+	known, before *score.Reading // level
+	lower         bool           // level: the score too
 }
 
 // sight is what came of a visit.
@@ -35,7 +39,7 @@ type sight struct {
 
 // needs tells whether there must be a subject for a deed to be done to it. The
 // others make one.
-func (d deed) needs() bool { return d != reserve && d != record }
+func (d deed) needs() bool { return d == look || d == settle }
 
 // do carries out a visit. A subject is written back where a place was taken or
 // freed, when it is recorded, and when the clock was set back. Reading alone
@@ -106,6 +110,8 @@ func (u *unpacked) act(v *visit) (out sight) {
 			u.Forgive(v.event.Entry.Member(), v.rules)
 		}
 		out.changed = true
+	case level:
+		out.changed = u.Level(v.known, v.before, v.lower, v.event.At, v.rules)
 	}
 	out.reading = u.Read()
 	out.reading.Added = added
