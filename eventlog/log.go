@@ -49,8 +49,9 @@ type Log struct {
 }
 
 const (
-	queueSize  = 4096
-	maxReaders = 2 // at once: each needs as much memory as there are events
+	queueSize    = 4096
+	turnedAtOnce = 64 // under one lock
+	maxReaders   = 2  // at once: each needs as much memory as there are events
 )
 
 // New returns a log, or nil where the configuration keeps none.
@@ -69,6 +70,7 @@ func New(cfg Config, o Options) (*Log, error) {
 		l.now = time.Now
 	}
 	l.began = l.now().UTC()
+	l.repeats.turn(l.began)
 	l.restored = make(chan struct{})
 	close(l.restored) // until an archive is asked
 	if o.Registerer != nil {
@@ -95,7 +97,6 @@ func (l *Log) Observe(e guard.Event) {
 	out := fromGuard(kind, &e, l.names)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turn()
 	if !repeats || l.repeats.take(key, &out) {
 		l.keep(out)
 	}
@@ -105,7 +106,6 @@ func (l *Log) Observe(e guard.Event) {
 func (l *Log) counted(k repeatKey, e *guard.Event) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turn()
 	return l.repeats.count(k, e, l.names)
 }
 
@@ -116,21 +116,37 @@ func (l *Log) Add(e Event) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turn()
 	l.keep(e)
 }
 
-// turn keeps what repeats in the last while have come to. Whoever calls holds mu.
-func (l *Log) turn() {
-	if l.repeats.due(l.now()) {
-		l.turnNow()
+// turn keeps what repeats in the last while have come to, if it is over or has to be.
+// There may be tens of thousands of them: whoever logs in meanwhile waits for a few.
+func (l *Log) turn(now bool) {
+	l.mu.Lock()
+	if !now && !l.repeats.due(l.now()) {
+		l.mu.Unlock()
+		return
 	}
+	old := l.repeats.turn(l.now())
+	l.mu.Unlock()
+	few := make([]*Event, 0, turnedAtOnce)
+	for _, one := range old {
+		if one.rest == nil {
+			continue
+		}
+		if few = append(few, one.rest); len(few) == turnedAtOnce {
+			l.keepAll(few)
+			few = few[:0]
+		}
+	}
+	l.keepAll(few)
 }
 
-// turnNow does so although the while may not be over.
-func (l *Log) turnNow() {
-	for _, rest := range l.repeats.turn(l.now()) {
-		l.keep(rest)
+func (l *Log) keepAll(few []*Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range few {
+		l.keep(*e)
 	}
 }
 
@@ -181,9 +197,7 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-tick.C:
 			l.expire()
 		case <-ctx.Done():
-			l.mu.Lock()
-			l.turnNow()
-			l.mu.Unlock()
+			l.turn(true)
 			l.leave(batch)
 			return nil
 		}
@@ -205,9 +219,9 @@ func (l *Log) leave(batch []Event) {
 // expire drops what is older than events are kept: private data is not to lie
 // about only because nothing happens.
 func (l *Log) expire() {
+	l.turn(false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turn()
 	oldest := l.now().Add(-l.config.Keep)
 	if len(l.ring) == 0 || !l.ring[l.next].At.Before(oldest) {
 		return // which it is nearly always, and the ring is large

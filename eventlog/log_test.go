@@ -147,6 +147,45 @@ func TestRepeatsAreSummedUp(t *testing.T) {
 	}
 }
 
+// A net of bots that goes on although it is banned costs the log next to nothing, and
+// does not push out what else happens.
+func TestBannedClientsAreSummedUp(t *testing.T) {
+	const bots, questions = repeatKeys + 5000, 3
+	ban := &store.Entry{By: "mx1"}
+	l, c := newLog(t, Config{Keep: time.Hour, Max: 100_000})
+	ask := func(bot int) {
+		a := netip.AddrFrom4([4]byte{10, byte(bot >> 16), byte(bot >> 8), byte(bot)})
+		e := guard.Event{Kind: guard.Asked, At: c.Now(), Addr: a, Client: netip.PrefixFrom(a, 32), Account: "bob", Count: 1}
+		e.Verdict = guard.Verdict{Action: guard.Refuse, Would: guard.Refuse, Rule: guard.RuleBan, Entry: ban}
+		l.Observe(e)
+	}
+	for range questions {
+		for bot := range bots {
+			ask(bot)
+		}
+	}
+	for _, bot := range []int{0, bots - 1} {
+		if n := testing.AllocsPerRun(100, func() { ask(bot) }); n > 0 {
+			t.Errorf("%v allocations for bot %d", n, bot)
+		}
+	}
+	if p := l.Read(t.Context(), Filter{}, 100_000); len(p.Events) != repeatKeys {
+		t.Errorf("%d events at once", len(p.Events))
+	}
+	c.advance(repeatTime)
+	p := l.Read(t.Context(), Filter{}, 100_000)
+	all, several := 0, 0
+	for _, e := range p.Events {
+		all += e.Count
+		if e.Client == "" {
+			several += e.Count
+		}
+	}
+	if all != bots*questions+2*101 || several != (bots-repeatKeys)*questions+101 {
+		t.Errorf("%d in all, %d of several", all, several)
+	}
+}
+
 func TestFollowing(t *testing.T) {
 	l, c := newLog(t, Config{Keep: time.Hour, Max: 1000})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -62,8 +62,8 @@ func (l *Log) own(ctx context.Context, f Filter, limit int) Page {
 	case <-ctx.Done():
 		note = "what happened before saslguard started is still being read; ask again"
 	}
+	l.turn(false)
 	l.mu.Lock()
-	l.turn()
 	all, began := l.ordered(), l.began
 	l.mu.Unlock()
 	oldest := l.now().Add(-l.config.Keep).UTC()

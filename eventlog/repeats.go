@@ -14,7 +14,7 @@ import (
 // were.
 type repeats struct {
 	now   map[repeatKey]*repeat
-	since time.Time // when the present while began
+	until time.Time // when the present while is over; zero: it has not begun
 }
 
 const (
@@ -23,7 +23,7 @@ const (
 	// than a guesser gets to see before he is refused, so that all the accounts he
 	// tried are there.
 	repeatFree = 20
-	repeatKeys = 20_000 // clients that are told apart in a while; others are all kept
+	repeatKeys = 20_000 // what is told apart in a while; of the rest, see beyond
 )
 
 // repeatKey is what makes events each other's repeats.
@@ -55,17 +55,45 @@ func keyOf(kind Kind, e *guard.Event) (k repeatKey, repeats bool) {
 
 // free is how many of a kind are kept one by one.
 func (k *repeatKey) free() int {
-	if k.outcome == score.Success {
-		return 1 // a mail program logs in many times a minute
+	if k.outcome == score.Success || k.banned() {
+		return 1 // a mail program logs in many times a minute, and a bot does not mind a ban
 	}
 	return repeatFree
+}
+
+// banned tells whether a ban has refused: nothing is learnt from it but that it was
+// needed.
+func (k *repeatKey) banned() bool {
+	switch k.rule {
+	case guard.RuleBan, guard.RuleOperatorBan, guard.RuleAccountBlock:
+		return k.kind == Verdict
+	}
+	return false
+}
+
+// beyond is the key of one that is not told apart any more, and whether there is one:
+// of a net of bots that goes on although it is banned, it is enough how much there was.
+func (k *repeatKey) beyond() (repeatKey, bool) {
+	return repeatKey{kind: k.kind, action: k.action, rule: k.rule}, k.banned()
+}
+
+// find returns what stands for events like one, or nil, and whether for those of
+// several clients.
+func (r *repeats) find(k repeatKey) (one *repeat, several bool) {
+	if one = r.now[k]; one != nil || len(r.now) < repeatKeys {
+		return one, false
+	}
+	if k, several = k.beyond(); !several {
+		return nil, false
+	}
+	return r.now[k], true
 }
 
 // count adds an event to what stands for others like it, and tells whether there is
 // such. So that who does the same over and over costs no more than that, nothing of
 // the event is put into words.
 func (r *repeats) count(k repeatKey, e *guard.Event, names *guard.Names) bool {
-	one := r.now[k]
+	one, _ := r.find(k)
 	if one == nil || one.rest == nil {
 		return false
 	}
@@ -84,10 +112,13 @@ func (r *repeats) count(k repeatKey, e *guard.Event, names *guard.Names) bool {
 // take tells whether an event is to be kept by itself. Of one that is not it keeps
 // what stands for it.
 func (r *repeats) take(k repeatKey, e *Event) bool {
-	one := r.now[k]
+	one, several := r.find(k)
 	if one == nil {
-		if len(r.now) >= repeatKeys {
+		if len(r.now) >= repeatKeys && !several {
 			return true
+		}
+		if several {
+			k, _ = k.beyond()
 		}
 		if r.now == nil {
 			r.now = make(map[repeatKey]*repeat)
@@ -98,11 +129,10 @@ func (r *repeats) take(k repeatKey, e *Event) bool {
 	}
 	one.seen++
 	switch {
-	case one.seen <= k.free():
+	case one.seen <= k.free() && !several:
 		return true
 	case one.rest == nil:
-		rest := *e
-		one.rest = &rest
+		one.rest = standFor(e, several)
 	default:
 		// Another one was first, after this one was looked for.
 		rest := one.rest
@@ -114,20 +144,26 @@ func (r *repeats) take(k repeatKey, e *Event) bool {
 	return false
 }
 
-// due tells whether a while is over.
-func (r *repeats) due(now time.Time) bool {
-	age := now.Sub(r.since)
-	return age < 0 || age >= repeatTime
+// standFor is an event that stands for others like it.
+func standFor(e *Event, several bool) *Event {
+	rest := *e
+	if several {
+		rest.Address, rest.Client, rest.Network, rest.Account = "", "", "", ""
+		rest.Service, rest.Mechanism = "", ""
+		rest.Reason = "banned clients, more than are told apart in a minute"
+	}
+	return &rest
 }
 
-// turn begins a new while, and returns what stands for the rest of the last.
-func (r *repeats) turn(now time.Time) []Event {
-	var rests []Event
-	for _, one := range r.now {
-		if one.rest != nil {
-			rests = append(rests, *one.rest)
-		}
-	}
-	r.now, r.since = nil, now
-	return rests
+// due tells whether a while is over.
+func (r *repeats) due(now time.Time) bool {
+	left := r.until.Sub(now)
+	return left <= 0 || left > repeatTime
+}
+
+// turn begins a new while, and returns what has repeated in the last.
+func (r *repeats) turn(now time.Time) map[repeatKey]*repeat {
+	old := r.now
+	r.now, r.until = nil, now.Add(repeatTime)
+	return old
 }
