@@ -81,7 +81,7 @@ const (
 func kindOf(e *guard.Event) (k Kind, keep bool) {
 	switch e.Kind {
 	case guard.Asked:
-		return Verdict, e.Verdict.Would != guard.Pass
+		return Verdict, true
 	case guard.Reported:
 		// Of a refused one that cost nothing, its verdict has told.
 		return Attempt, e.Outcome != score.Refused || e.Face == guard.Log || e.Verdict.Standing.Client.Added != 0

@@ -30,7 +30,7 @@ func (g *Guard) Check(ctx context.Context, a *Attempt) Verdict {
 // answered tells whoever looks on of an answer.
 func (g *Guard) answered(v *Verdict, a *Attempt, who *identity) {
 	g.announce(v, a, who)
-	if g.observe != nil {
+	if g.observe != nil && v.Would != Pass {
 		e := g.attemptEvent(Asked, a, who, v)
 		e.Outcome = score.Unknown
 		g.observe(e)

@@ -45,7 +45,7 @@ type EventKind uint8
 
 // The kinds of event.
 const (
-	Asked    EventKind = iota // a question was answered
+	Asked    EventKind = iota // a question was answered, and not with pass: that is what happens all day
 	Reported                  // an attempt's outcome was counted, or need not be
 	Banned                    // this host has made an automatic ban, perhaps only observed
 	Braked                    // automatic bans pause from now on

@@ -66,10 +66,12 @@ func (s *settings) appendAnswer(dst []byte, do action, delay time.Duration) []by
 	}
 }
 
-// answer decides about one request and leaves the answer in c.out.
-func (c *conn) answer(frame []byte, set *settings) action {
-	bad := c.req.parse(frame)
-	if len(frame) > set.maxRequest {
+// answer decides about the request that next has read, and leaves the answer in c.out.
+func (c *conn) answer(set *settings) action {
+	n, bad := c.req.parse(c.buf[c.r:c.w])
+	frame := c.buf[c.r : c.r+n]
+	c.r += n
+	if n > set.maxRequest {
 		bad = badOversize
 	}
 	if bad != "" {

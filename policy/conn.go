@@ -86,14 +86,13 @@ func (c *conn) serve() {
 		}
 	}()
 	for {
-		frame, err := c.next(c.srv.settings.Load())
-		if err != nil {
+		if err := c.next(c.srv.settings.Load()); err != nil {
 			c.ended(err)
 			return
 		}
 		set := c.srv.settings.Load() // it may have waited for a long time
 		asked := c.now
-		do := c.answer(frame, set)
+		do := c.answer(set)
 		c.heard.Store(true)
 		if err := c.write(set); err != nil {
 			return
@@ -105,33 +104,29 @@ func (c *conn) serve() {
 	}
 }
 
-// next returns the next whole request, a view into the buffer.
-func (c *conn) next(set *settings) ([]byte, error) {
+// next reads until the next request is whole.
+func (c *conn) next(set *settings) error {
 	begun := false
 	for {
-		n, scanned := frameLen(c.buf[c.r:c.w], c.scanned)
-		if n > 0 {
-			frame := c.buf[c.r : c.r+n]
-			c.r += n
-			c.scanned = 0
-			return frame, nil
+		var is bool
+		if is, c.scanned = whole(c.buf[c.r:c.w], c.scanned); is {
+			return nil
 		}
-		c.scanned = scanned
 		if c.w-c.r >= set.maxRequest {
-			return nil, errOversize
+			return errOversize
 		}
 		waiting := c.r == c.w
 		switch {
 		case waiting:
 			if err := c.rest(set.idle); err != nil {
-				return nil, err
+				return err
 			}
 		case !begun:
 			// Once for the whole rest: a byte now and then gains no time.
 			begun = true
 			c.readUntil = c.now.Add(set.read)
 			if err := c.nc.SetReadDeadline(c.readUntil); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		c.makeRoom(set.maxRequest)
@@ -139,10 +134,10 @@ func (c *conn) next(set *settings) ([]byte, error) {
 		c.w += got
 		c.now = time.Now()
 		if waiting && got > 0 && !c.state.CompareAndSwap(idle, busy) {
-			return nil, errStopped
+			return errStopped
 		}
 		if got == 0 && err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

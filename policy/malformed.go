@@ -15,7 +15,7 @@ func (s *Server) malformed(c *conn, reason string, request []byte) {
 	}
 	// Only a request whose end was found can be answered.
 	answer := "none: the connection is closed"
-	if whole, _ := frameLen(request, 0); whole > 0 {
+	if answered, _ := whole(request, 0); answered {
 		answer = "DUNNO"
 	}
 	s.limited.Warn("malformed request",

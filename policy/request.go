@@ -36,101 +36,66 @@ type request struct {
 	port   uint16 // the client's; 0: not told, as before Postfix 3.0
 }
 
-// frameLen returns the length of the first whole request in b, its final empty
-// line included, or 0. Lines that begin before scanned were looked at already;
-// the new scanned is the beginning of the line that is not whole. A CR before
-// a line feed belongs to the line's end.
-func frameLen(b []byte, scanned int) (n, newScanned int) {
-	if rest := b[scanned:]; bytes.IndexByte(rest, '\r') < 0 {
-		// All that Postfix sends is like that.
-		if end := afterEmptyLine(rest); end > 0 {
-			return scanned + end, scanned + end
-		}
-		return 0, scanned + bytes.LastIndexByte(rest, '\n') + 1
+// whole tells whether there is a whole request at the start of b, its final empty line
+// included. Lines that begin before scanned were looked at already; the new scanned is
+// the beginning of the line that is not whole.
+func whole(b []byte, scanned int) (is bool, newScanned int) {
+	// Postfix sends one and waits for its answer, so that nearly always the end of one
+	// is the end of what there is.
+	if n := len(b); n > 1 && b[n-1] == '\n' && b[n-2] == '\n' {
+		return true, 0
 	}
 	for {
 		i := bytes.IndexByte(b[scanned:], '\n')
 		if i < 0 {
-			return 0, scanned
+			return false, scanned
 		}
-		empty := i == 0 || i == 1 && b[scanned] == '\r'
+		line := b[scanned : scanned+i]
 		scanned += i + 1
-		if empty {
-			return scanned, scanned
+		if len(line) == 0 || string(line) == "\r" {
+			return true, 0
 		}
 	}
 }
 
-// afterEmptyLine returns where the first empty line of b ends, or 0. Of two line feeds
-// in a row one is at an odd place, so that half the bytes need no look.
-func afterEmptyLine(b []byte) int {
-	if len(b) > 0 && b[0] == '\n' {
-		return 1
-	}
-	for i := 1; i < len(b); i += 2 {
-		if b[i] != '\n' {
-			continue
-		}
-		if b[i-1] == '\n' {
-			return i + 1
-		}
-		if i+1 < len(b) && b[i+1] == '\n' {
-			return i + 2
-		}
-	}
-	return 0
-}
-
-// parse reads the attributes of one whole request and returns "" or why it is
-// malformed. A line is split at its first "=", its value is taken as it is,
-// attributes that are not known are skipped, and of one that comes twice the
-// last counts: Postfix sends none twice and lets no line feed into a value. One
-// CR before a line feed belongs to the line's end.
-func (r *request) parse(frame []byte) (bad string) {
+// parse reads the attributes of the whole request with which b begins. It returns its
+// length, its final empty line included, and "" or why it is malformed. A line is split
+// at its first "=", its value is taken as it is, attributes that are not known are
+// skipped, and of one that comes twice the last counts: Postfix sends none twice and
+// lets no line feed into a value. One CR before a line feed belongs to the line's end.
+func (r *request) parse(b []byte) (n int, bad string) {
 	*r = request{}
-	for len(frame) > 0 {
-		// Names are short and most values empty: a search would take longer to begin.
-		n := 0
-		for n < len(frame) && frame[n] != '=' && frame[n] != '\n' {
-			n++
+	for {
+		end := bytes.IndexByte(b[n:], '\n')
+		if end < 0 {
+			return len(b), badLine // which whole rules out
 		}
-		if n < len(frame) && frame[n] == '\n' && (n == 0 || n == 1 && frame[0] == '\r') {
+		line := b[n : n+end]
+		n += end + 1
+		if end > 0 && line[end-1] == '\r' {
+			line = line[:end-1]
+		}
+		if len(line) == 0 {
 			break
 		}
-		if n == 0 || n == len(frame) || frame[n] == '\n' {
-			return badLine
+		if !r.take(line) {
+			bad = badLine
 		}
-		name, value := frame[:n], frame[n+1:]
-		end := 0
-		if len(value) == 0 || value[0] != '\n' {
-			if end = bytes.IndexByte(value, '\n'); end < 0 {
-				return badLine
-			}
-		}
-		frame, value = value[end+1:], value[:end]
-		if end > 0 && value[end-1] == '\r' {
-			value = value[:end-1]
-		}
-		if n+1+len(value) > maxLine {
-			return badLine
-		}
-		r.set(name, value)
 	}
-	if string(r.kind) != "smtpd_access_policy" {
-		return badRequest
+	if bad == "" {
+		bad = r.read()
 	}
-	if string(r.address) == "unknown" {
-		return badUnknown
-	}
-	if r.client = parseAddr(r.address); !r.client.IsValid() {
-		return badClient
-	}
-	r.port = parsePort(r.clientPort)
-	return ""
+	return n, bad
 }
 
-func (r *request) set(name, value []byte) {
-	switch string(name) {
+// take takes a line over, and tells whether it is an attribute.
+func (r *request) take(line []byte) bool {
+	n := bytes.IndexByte(line, '=')
+	if n < 1 || len(line) > maxLine {
+		return false
+	}
+	value := line[n+1:]
+	switch string(line[:n]) {
 	case "request":
 		r.kind = value
 	case "protocol_state":
@@ -150,6 +115,22 @@ func (r *request) set(name, value []byte) {
 	case "sasl_username":
 		r.username = value
 	}
+	return true
+}
+
+// read reads the values that are more than text.
+func (r *request) read() (bad string) {
+	if string(r.kind) != "smtpd_access_policy" {
+		return badRequest
+	}
+	if string(r.address) == "unknown" {
+		return badUnknown
+	}
+	if r.client = parseAddr(r.address); !r.client.IsValid() {
+		return badClient
+	}
+	r.port = parsePort(r.clientPort)
+	return ""
 }
 
 // parseAddr returns the address that b spells, unmapped and without zone, or

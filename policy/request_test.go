@@ -75,7 +75,16 @@ func TestCaptured(t *testing.T) {
 	}
 }
 
-func TestFrameLen(t *testing.T) {
+// length is that of the request with which b begins, or 0 where it is not whole.
+func length(b []byte, scanned int) (n, newScanned int) {
+	is, newScanned := whole(b, scanned)
+	if is {
+		n, _ = new(request).parse(b)
+	}
+	return n, newScanned
+}
+
+func TestLength(t *testing.T) {
 	for _, test := range []struct {
 		in   string
 		want int
@@ -84,16 +93,16 @@ func TestFrameLen(t *testing.T) {
 		{"a=b\n\r", 0}, {"a=b\n\r\n", 6}, {"a=b\n\nc=d\n\n", 5}, {"a=b\n\r\nc=d\n\n", 6}, {"a=b\n\nc=d\n\r\n", 5},
 		{"a=b\r\r\n", 0}, {"a=\r\n\n", 5}, {"\na=b\n\n", 1},
 	} {
-		if got, _ := frameLen([]byte(test.in), 0); got != test.want {
-			t.Errorf("frameLen(%q) = %d, want %d", test.in, got, test.want)
+		if got, _ := length([]byte(test.in), 0); got != test.want {
+			t.Errorf("length(%q) = %d, want %d", test.in, got, test.want)
 		}
 		// Byte by byte the same end is found.
 		scanned, got := 0, 0
 		for end := 0; end <= len(test.in) && got == 0; end++ {
-			got, scanned = frameLen([]byte(test.in[:end]), scanned)
+			got, scanned = length([]byte(test.in[:end]), scanned)
 		}
 		if got != test.want {
-			t.Errorf("frameLen(%q) byte by byte = %d, want %d", test.in, got, test.want)
+			t.Errorf("length(%q) byte by byte = %d, want %d", test.in, got, test.want)
 		}
 	}
 }
@@ -153,15 +162,15 @@ func TestARequestEndsAtItsFirstEmptyLine(t *testing.T) {
 			}
 		}
 		got, scanned := 0, 0
-		if got, _ = frameLen(text, 0); got != want {
-			t.Fatalf("frameLen(%q) = %d, want %d", text, got, want)
+		if got, _ = length(text, 0); got != want {
+			t.Fatalf("length(%q) = %d, want %d", text, got, want)
 		}
 		got = 0
 		for end := 0; end <= len(text) && got == 0; end++ {
-			got, scanned = frameLen(text[:end], scanned)
+			got, scanned = length(text[:end], scanned)
 		}
 		if got != want {
-			t.Fatalf("frameLen(%q) byte by byte = %d, want %d", text, got, want)
+			t.Fatalf("length(%q) byte by byte = %d, want %d", text, got, want)
 		}
 	}
 }

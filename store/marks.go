@@ -31,8 +31,8 @@ func (h Hasher) Marks(op *Op) Marks {
 		Client:  h.Prefix('c', op.Client),
 		Network: h.Prefix('n', op.Network),
 		Account: h.Account(op.Account),
-		Pair:    h.Pair(op.Network, op.Account),
 	}
+	m.Pair = h.pair(m.Network, m.Account)
 	token := op.Token
 	if op.Secret == score.None {
 		// Without a secret every attempt is a new guess, but the same attempt
@@ -66,8 +66,10 @@ func (h Hasher) Account(account string) uint64 {
 
 // Pair hashes a network and an account.
 func (h Hasher) Pair(network netip.Prefix, account string) uint64 {
-	return h.Number('p', h.Prefix('n', network)^h.Account(account)<<1)
+	return h.pair(h.Prefix('n', network), h.Account(account))
 }
+
+func (h Hasher) pair(network, account uint64) uint64 { return h.Number('p', network^account<<1) }
 
 // Number hashes a number, kept apart from others by a tag.
 func (h Hasher) Number(tag byte, n uint64) uint64 {
