@@ -37,13 +37,14 @@ func manyAddresses(s *site, whose, account string, allowed int, address func(i i
 	}, allowed)
 }
 
-// accountForEachAddress has addresses of a /24 guess at an account of their own each. They
-// are too few for the network to be refused; the package days has more of them.
+// accountForEachAddress has addresses of a /24 guess at an account of their own each: in
+// the short form too few for the network to be refused, in the long one enough. What
+// reaches a network's score at once is not held to it: those points are not reserved.
 func accountForEachAddress(s *site) {
 	const each = 14
 	clients := 4
 	if *long {
-		clients = 8
+		clients = 32
 	}
 	logins, began := s.logins(), time.Now()
 	var all []guess
@@ -55,12 +56,21 @@ func accountForEachAddress(s *site) {
 	}
 	s.attack(clients, all)
 	network := netip.MustParsePrefix("198.51.100.0/24")
-	s.together(row{
+	r := row{
 		Scenario: fmt.Sprintf("%d addresses of one /24, an account each", clients), Guesses: len(all),
 		Verified: s.verified(func(_, client string) bool {
 			a, err := netip.ParseAddr(client)
 			return err == nil && network.Contains(a)
 		}),
 		Banned: s.bannedAfter(began, all[0].client), Note: "10 for each address",
-	}, 10*clients)
+	}
+	if !*long {
+		s.together(r, 10*clients)
+		return
+	}
+	r.Note = fmt.Sprintf("the network has 100, and what was under way then: %d at most", clients)
+	if n := s.late(); n > 0 {
+		r.Note += fmt.Sprintf("; Redis was late %d times", n)
+	}
+	s.atMost(r, 100+clients)
 }

@@ -66,16 +66,23 @@ func (s *site) atMost(r row, allowed int) {
 // in time. Else it is a budget for each host at most.
 func (s *site) together(r row, allowed int) {
 	s.Helper()
-	late := s.metric("saslguard_store_remote_errors_total", "")
-	for _, h := range s.hosts { // slow answers, too, have a host decide by itself
-		late += float64(strings.Count(h.guard.Output(), "deciding by this host's own scores"))
-	}
+	late := s.late()
 	if late == 0 {
 		s.exactly(r, allowed)
 		return
 	}
-	r.Note = strings.TrimPrefix(r.Note+fmt.Sprintf("; Redis was late %.0f times", late), "; ")
+	r.Note = strings.TrimPrefix(r.Note+fmt.Sprintf("; Redis was late %d times", late), "; ")
 	s.atMost(r, allowed*len(s.hosts))
+}
+
+// late is how often a host has decided by itself, since Redis had not answered in time.
+func (s *site) late() int {
+	s.Helper()
+	n := int(s.metric("saslguard_store_remote_errors_total", ""))
+	for _, h := range s.hosts { // slow answers, too, have a host decide by itself
+		n += strings.Count(h.guard.Output(), "deciding by this host's own scores")
+	}
+	return n
 }
 
 // bannedAfter is how long after a time the first host banned a client or its network:

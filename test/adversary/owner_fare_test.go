@@ -22,12 +22,17 @@ type fare struct {
 // enter logs in with the right password.
 func (f *fare) enter(s *site, by lab.Login, client, user, password string) {
 	r, err := by(netip.MustParseAddr(client), user, password)
+	f.note(r, err, user+" from "+client)
+}
+
+// note adds how one login came out, and of whom.
+func (f *fare) note(r lab.Result, err error, who string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.took = append(f.took, r.Took)
 	if err != nil || !r.Accepted {
 		f.refused++
-		f.why = fmt.Sprintf("%s from %s at %s: %s %v", user, client, r.Stage, r.Text, err)
+		f.why = fmt.Sprintf("%s at %s: %s %v", who, r.Stage, r.Text, err)
 	}
 }
 
