@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store"
 )
 
 // challenged is a login by Postfix with a mechanism that sends no password: nothing
@@ -141,5 +142,30 @@ func TestAnAccountFullOfGuessesIsWaitedFor(t *testing.T) {
 		}
 	}
 	w.tell(busy[0], score.Success)
+	w.want(<-answer, Pass, RuleNone)
+}
+
+// Another host that shares the store settles a place: nobody here is woken, and whoever
+// waits finds it in the end.
+func TestWhatAnotherHostSettlesIsFound(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Waiting.Max = 2 * time.Second })
+	for i := range 4 { // of 2, 3, 3 and 3 points
+		w.want(w.ask(w.attempt(bot, fmt.Sprintf("user%d@example.org", i), "x")), Pass, RuleNone)
+	}
+	answer := make(chan Verdict, 1)
+	go func() { answer <- w.ask(w.attempt(bot, alice, "x")) }()
+	for deadline := time.Now().Add(10 * time.Second); w.waiters() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody waits")
+		}
+	}
+	a := w.attempt(bot, "user0@example.org", "x")
+	a.Session = "session-1" // as it was asked about first
+	who := w.guard.identify(&a, w.guard.Rules())
+	op := w.guard.op(&a, &who, w.guard.Rules())
+	op.Verb, op.Outcome = store.Record, score.Ignored
+	if err := w.store.Do(t.Context(), []store.Op{op}, make([]store.Standing, 1)); err != nil {
+		t.Fatal(err)
+	}
 	w.want(<-answer, Pass, RuleNone)
 }

@@ -19,8 +19,9 @@ type waiting struct {
 	settled chan struct{} // closed, and replaced, when places were settled
 }
 
-// wait asks again whenever places were settled, until ask says that waiting is
-// over, the time is, or ctx is. It does not wait at all where too many do.
+// wait asks again whenever places were settled, and once when the time is over, since
+// other hosts settle places too; until ask says that waiting is over, or ctx is. It does
+// not wait at all where too many do.
 func (w *waiting) wait(ctx context.Context, client netip.Prefix, c WaitingConfig, ask func() (again bool)) {
 	if !w.enter(client, c) {
 		return
@@ -36,6 +37,7 @@ func (w *waiting) wait(ctx context.Context, client netip.Prefix, c WaitingConfig
 		select {
 		case <-settled:
 		case <-timer.C:
+			ask()
 			return
 		case <-ctx.Done():
 			return
