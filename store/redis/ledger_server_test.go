@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -48,7 +49,7 @@ func freeAddr(t testing.TB) string {
 
 func (s *server) start() {
 	s.t.Helper()
-	path, err := exec.LookPath("redis-server")
+	path, err := exec.LookPath(cmp.Or(os.Getenv("LAB_REDIS"), "redis-server"))
 	if err != nil {
 		s.t.Fatal("redis-server is missing: apt install redis-server")
 	}

@@ -14,6 +14,7 @@ func TestPackages(t *testing.T) {
 	b := build(t)
 	t.Run("manual pages", func(t *testing.T) { testManual(t, b) })
 	t.Run("dpkg", func(t *testing.T) { testDpkg(t, b) })
+	t.Run("dpkg with systemd", func(t *testing.T) { testBooted(t, b) })
 	t.Run("rpm", func(t *testing.T) { testRPM(t, b) })
 }
 

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 // needed are the programs of these tests and the Debian packages that have them.
 var needed = map[string]string{
 	"dpkg": "dpkg", "rpm": "rpm", "mandoc": "mandoc", "make": "make", "unshare": "util-linux", "ip": "iproute2",
+	"systemd-nspawn": "systemd-container", "postfix": "postfix", "dovecot": "dovecot-core",
 	"systemd-analyze": "systemd", "systemd-socket-activate": "systemd", "setpriv": "util-linux",
 }
 
@@ -37,8 +38,7 @@ func require(t *testing.T, programs ...string) {
 // has processes and a network of its own, and ends with the test.
 type machine struct {
 	*testing.T
-	pid  string // of its first process
-	root string
+	enter []string // the command line that leads there
 }
 
 // boot puts an overlay together. What is in share is at /mnt in it.
@@ -86,13 +86,12 @@ func newMachine(t *testing.T, share string) *machine {
 		_, _ = io.ReadAll(out)
 		t.Fatalf("an overlay of this machine cannot be made: %v\n%s", err, complaints.String())
 	}
-	return &machine{t, strings.TrimSpace(pid), filepath.Join(dir, "root")}
+	return &machine{t, []string{"nsenter", "--target", strings.TrimSpace(pid), "--mount", "--net", "--pid", "chroot", filepath.Join(dir, "root")}}
 }
 
 // try runs a shell script there and returns what it said.
 func (m *machine) try(script string) (string, error) {
-	cmd := exec.Command("nsenter", "--target", m.pid, "--mount", "--net", "--pid",
-		"chroot", m.root, "/bin/sh", "-c", "cd /\n"+script)
+	cmd := exec.Command(m.enter[0], append(m.enter[1:len(m.enter):len(m.enter)], "/bin/sh", "-c", "cd /\n"+script)...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "HOME=/root"}
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSuffix(string(out), "\n"), err
