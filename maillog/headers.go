@@ -34,15 +34,18 @@ const (
 
 // cut returns the header that rest begins with, "" if there is none to remember.
 func (h *headers) cut(rest string) string {
-	for i := range min(len(rest), longestHeader) {
-		if c := rest[i]; c == '[' || c == ':' {
-			if i+1 < shortestHeader {
-				return ""
-			}
-			return rest[:i+1]
-		}
+	head := rest[:min(len(rest), longestHeader)]
+	end := strings.IndexByte(head, '[')
+	if end >= 0 {
+		head = head[:end]
 	}
-	return ""
+	if colon := strings.IndexByte(head, ':'); colon >= 0 {
+		end = colon
+	}
+	if end+1 < shortestHeader {
+		return ""
+	}
+	return rest[:end+1]
 }
 
 // slot is where a header is kept. What tells programs apart is their length and how

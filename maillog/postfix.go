@@ -45,16 +45,8 @@ func (p *Parser) postfix(m string) (Class, string) {
 	case strings.HasPrefix(m, "NOQUEUE: client="): // before a filter has taken the message
 		return p.postfixClient(m[len("NOQUEUE: client="):])
 	}
-	// All of these say what a client has sent, so none is looked at further.
-	for _, known := range [...]string{
-		"connect from ", "disconnect from ", "lost connection after ", "NOQUEUE: ", "timeout after ", "too many errors after ",
-		"improper command pipelining ", "discarding EHLO keywords", "SSL_accept error from ", "setting up TLS ",
-		"Anonymous TLS connection ", "Untrusted TLS connection ", "Trusted TLS connection ", "Verified TLS connection ",
-		"error: ", "table ",
-	} {
-		if strings.HasPrefix(m, known) {
-			return Other, ""
-		}
+	if postfixQuotes(m) {
+		return Other, ""
 	}
 	if id, rest, ok := strings.Cut(m, ": "); ok && len(id) >= 5 && len(id) <= 24 && all(id, "") {
 		if rest, ok := strings.CutPrefix(rest, "client="); ok {
@@ -63,6 +55,27 @@ func (p *Parser) postfix(m string) (Class, string) {
 		return Other, ""
 	}
 	return p.postfixOther(m)
+}
+
+// postfixQuotes tells of a message that says what a client has sent: none of them is
+// looked at further.
+func postfixQuotes(m string) bool {
+	if m == "" {
+		return false
+	}
+	for _, known := range &quotesOfPostfix {
+		if known[0] == m[0] && strings.HasPrefix(m, known) {
+			return true
+		}
+	}
+	return false
+}
+
+var quotesOfPostfix = [...]string{
+	"connect from ", "disconnect from ", "lost connection after ", "NOQUEUE: ", "timeout after ", "too many errors after ",
+	"improper command pipelining ", "discarding EHLO keywords", "SSL_accept error from ", "setting up TLS ",
+	"Anonymous TLS connection ", "Untrusted TLS connection ", "Trusted TLS connection ", "Verified TLS connection ",
+	"error: ", "table ",
 }
 
 // postfixWarning reads "host[address]:port: SASL MECHANISM authentication failed:
