@@ -41,6 +41,15 @@ func clientAddr(a netip.Addr) netip.Addr {
 
 // public tells whether an address can be a stranger's on the internet.
 func public(a netip.Addr) bool {
+	if a.Is4() { // most are: what follows, without looking at IPv6
+		b := a.As4()
+		switch {
+		case b[0] == 0, b[0] == 10, b[0] == 127, b[0] >= 224:
+		case b[0] == 100 && b[1]&0xc0 == 64, b[0] == 169 && b[1] == 254, b[0] == 172 && b[1]&0xf0 == 16, b[0] == 192 && b[1] == 168:
+		default:
+			return true
+		}
+	}
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a) && !thisNetwork.Contains(a) &&
 		!nat64.Contains(a) && !sixTo.Contains(a) // still wrapped: what is inside is not public
 }

@@ -70,6 +70,7 @@ func FuzzParse(f *testing.F) {
 					t.Errorf("at %v, and at %v when asked only for that", r.Line.At, p.When(line))
 				}
 			}
+			newTwins(o).readAfter(t, before)
 			if string(line) != before {
 				t.Error("the line was changed")
 			}

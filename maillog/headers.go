@@ -58,28 +58,38 @@ func (h *headers) slot(text string) *header {
 
 // remembered reads what follows the time if its header was read before.
 func (p *Parser) remembered(rest string, kind headerKind) bool {
-	text := p.headers.cut(rest)
-	if text == "" {
-		return false
-	}
-	h := p.headers.slot(text)
-	if h.text != text || h.kind != kind {
-		return false
-	}
-	pid, after := 0, rest[len(text):]
-	if text[len(text)-1] == '[' {
-		var ok bool
-		if pid, after, ok = number(after); !ok || len(after) < 2 || after[0] != ']' || after[1] != ':' {
-			return false
-		}
-		after = after[2:]
-	} else if after != "" && after[0] != ' ' {
+	h, pid, message := p.headers.find(rest, kind)
+	if h == nil {
 		return false
 	}
 	p.line.Host, p.line.Program, p.line.PID, p.prog = h.host, h.prog.name, pid, h.prog
-	p.message = strings.TrimPrefix(after, " ")
+	p.message = message
 	p.solaris()
 	return true
+}
+
+// find finds the header that rest begins with, and what follows it; nil if it was
+// not read before.
+func (h *headers) find(rest string, kind headerKind) (known *header, pid int, message string) {
+	text := h.cut(rest)
+	if text == "" {
+		return nil, 0, ""
+	}
+	known = h.slot(text)
+	if known.text != text || known.kind != kind {
+		return nil, 0, ""
+	}
+	message = rest[len(text):]
+	if text[len(text)-1] == '[' {
+		var ok bool
+		if pid, message, ok = number(message); !ok || len(message) < 2 || message[0] != ']' || message[1] != ':' {
+			return nil, 0, ""
+		}
+		message = message[2:]
+	} else if message != "" && message[0] != ' ' {
+		return nil, 0, ""
+	}
+	return known, pid, strings.TrimPrefix(message, " ")
 }
 
 // remember keeps the header that was read of rest, if it stands there as it was read.

@@ -17,7 +17,7 @@ func postfixProgram(name string) program {
 	if rest != "" && rest[0] != '/' && rest[0] != '-' {
 		return program{}
 	}
-	smtpd := program{kind: "postfix", service: "smtp", read: (*Parser).postfix}
+	smtpd := program{kind: "postfix", service: "smtp", read: (*Parser).postfix, passes: postfixPasses}
 	_, rest, sub := strings.Cut(rest, "/")
 	if !sub { // RFC 5424 in rsyslog cuts the name at the slash
 		return smtpd
@@ -55,6 +55,11 @@ func (p *Parser) postfix(m string) (Class, string) {
 		return Other, ""
 	}
 	return p.postfixOther(m)
+}
+
+// postfixPasses tells of the lines that smtpd writes of every connection.
+func postfixPasses(m string) bool {
+	return strings.HasPrefix(m, "connect from ") || strings.HasPrefix(m, "disconnect from ")
 }
 
 // postfixQuotes tells of a message that says what a client has sent: none of them is
@@ -127,8 +132,8 @@ func (p *Parser) postfixWarning(m string) (Class, string) {
 
 // postfixHost splits "host[address]rest", where no blank is in between.
 func postfixHost(m string) (client netip.Addr, rest string, ok bool) {
-	i := strings.IndexAny(m, "[ ")
-	if i <= 0 || m[i] == ' ' {
+	i := strings.IndexByte(m, '[')
+	if i <= 0 || strings.IndexByte(m[:i], ' ') >= 0 {
 		return client, m, false
 	}
 	return bracketed(m[i:])

@@ -9,6 +9,7 @@ type program struct {
 	kind    string
 	service string
 	read    func(p *Parser, message string) (Class, string) // nil: none of its lines is of interest
+	passes  func(message string) bool                       // tells of most lines that are not; nil: of none
 }
 
 // What bounds the names of programs that are kept. Whoever may write to the log can

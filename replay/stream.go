@@ -70,12 +70,18 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 	err := s.log.Lines(func(line []byte) bool {
 		s.file.Lines++
 		lines++
-		found = found[:0]
-		r := parser.Parse(line, yield)
-		program = s.count(&r, line)
-		for i := range found {
-			if s.take(&found[i], program) {
-				batch = append(batch, found[i])
+		if at, passes := parser.Passes(line); passes {
+			s.read.Lines++
+			s.read.Other++
+			s.seen(at)
+		} else {
+			found = found[:0]
+			r := parser.Parse(line, yield)
+			program = s.count(&r, line)
+			for i := range found {
+				if s.take(&found[i], program) {
+					batch = append(batch, found[i])
+				}
 			}
 		}
 		if len(batch) >= batchAttempts || lines >= batchLines {
@@ -95,12 +101,7 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 func (s *stream) count(r *maillog.Reading, line []byte) *Program {
 	s.read.Lines++
 	if at := r.Line.At; !at.IsZero() {
-		if s.read.First.IsZero() || at.Before(s.read.First) {
-			s.read.First = at
-		}
-		if at.After(s.read.Last) {
-			s.read.Last = at
-		}
+		s.seen(at)
 	}
 	switch r.Class {
 	case maillog.Login:
@@ -137,6 +138,16 @@ func (s *stream) count(r *maillog.Reading, line []byte) *Program {
 		p.Unknown++
 	}
 	return p
+}
+
+// seen notes the time of a line.
+func (s *stream) seen(at time.Time) {
+	if s.read.First.IsZero() || at.Before(s.read.First) {
+		s.read.First = at
+	}
+	if at.After(s.read.Last) {
+		s.read.Last = at
+	}
 }
 
 // take counts an attempt and tells whether it is to be replayed.

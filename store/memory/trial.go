@@ -92,9 +92,16 @@ func (t *trial) hold(s *Store, a *attempt) {
 	for _, i := range t.locked[:t.locks] {
 		s.shards[i].mu.Lock()
 	}
+	// All are found before any is unpacked, so that the processor waits for their
+	// memory once.
 	for k := range t.held {
 		if h := &t.held[k]; h.named {
-			h.slot = h.shard.load(&h.unpacked, h.visit.key)
+			h.slot = h.shard.index.find(h.visit.key, &h.shard.heads)
+		}
+	}
+	for k := range t.held {
+		if h := &t.held[k]; h.named {
+			h.shard.unpack(&h.unpacked, h.slot)
 			h.setBack = h.arrive(&h.visit)
 			h.changed, h.packed = false, false
 		}
