@@ -50,7 +50,6 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 	o.Latest = s.log.Changed()
 	parser := maillog.New(o)
 	var batch []guard.Attempt
-	var program *Program
 	lines := 0 // since the last batch
 	hand := func() bool {
 		lines = 0
@@ -65,8 +64,7 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 			return false
 		}
 	}
-	var found []guard.Attempt // of one line
-	yield := func(a guard.Attempt) { found = append(found, a) }
+	yield := func(a guard.Attempt) { batch = append(batch, a) }
 	err := s.log.Lines(func(line []byte) bool {
 		s.file.Lines++
 		lines++
@@ -75,14 +73,17 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 			s.read.Other++
 			s.seen(at)
 		} else {
-			found = found[:0]
+			before := len(batch)
 			r := parser.Parse(line, yield)
-			program = s.count(&r, line)
-			for i := range found {
-				if s.take(&found[i], program) {
-					batch = append(batch, found[i])
+			program := s.count(&r, line)
+			taken := before
+			for i := before; i < len(batch); i++ {
+				if s.take(&batch[i], program) {
+					batch[taken] = batch[i]
+					taken++
 				}
 			}
+			batch = batch[:taken]
 		}
 		if len(batch) >= batchAttempts || lines >= batchLines {
 			return hand()
@@ -142,11 +143,14 @@ func (s *stream) count(r *maillog.Reading, line []byte) *Program {
 
 // seen notes the time of a line.
 func (s *stream) seen(at time.Time) {
+	if at.After(s.read.Last) { // as most are, and no first one then
+		s.read.Last = at
+		if !s.read.First.IsZero() {
+			return
+		}
+	}
 	if s.read.First.IsZero() || at.Before(s.read.First) {
 		s.read.First = at
-	}
-	if at.After(s.read.Last) {
-		s.read.Last = at
 	}
 }
 
