@@ -161,10 +161,15 @@ func (g *Guard) op(a *Attempt, who *identity, r *Rules) store.Op {
 	if op.ID == 0 {
 		op.ID = g.random()
 	}
+	who.counted(&op)
+	return op
+}
+
+// counted names the client and the network in an operation, if they are counted.
+func (who *identity) counted(op *store.Op) {
 	if !who.exemptClient {
 		op.Client, op.Network = who.client, who.network
 	}
-	return op
 }
 
 // outcome is what an attempt counts as.

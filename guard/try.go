@@ -21,6 +21,7 @@ type Trial struct {
 
 	guard    *Guard
 	who      identity
+	prepared Prepared
 	told     [1]Attempt // as it is counted
 	out      [1]Verdict
 	question question
@@ -32,9 +33,36 @@ type Trial struct {
 // Whoever has both the question and the outcome, as a log has, pays for one visit to
 // the store instead of two, where the store knows how (store.Trier).
 func (g *Guard) Try(ctx context.Context, a *Attempt, t *Trial) error {
+	g.Prepare(a, &t.prepared)
+	return g.TryPrepared(ctx, a, &t.prepared, t)
+}
+
+// Prepared is who an attempt is about, found out ahead of its trial.
+type Prepared struct {
+	who   identity
+	names store.Names
+}
+
+// Prepare finds out who an attempt is about, by the rules and the allowlist of now.
+// It may be called while others are tried.
+func (g *Guard) Prepare(a *Attempt, p *Prepared) {
+	p.who = g.identify(a, g.rules.Load())
+	if trier, ok := g.scores.(store.Trier); ok {
+		op := store.Op{Account: p.who.account}
+		p.who.counted(&op)
+		p.names = trier.Names(&op)
+	}
+}
+
+// TryPrepared is Try for an attempt that was prepared; how often it was made, and how
+// it ended, may have changed since.
+func (g *Guard) TryPrepared(ctx context.Context, a *Attempt, p *Prepared, t *Trial) error {
 	r := g.rules.Load()
 	t.guard, t.told[0] = g, *a
-	t.who = g.identify(a, r)
+	t.who = p.who
+	if a.At.IsZero() {
+		t.who.at = g.now()
+	}
 	t.Client, t.Network, t.Account, t.Allowed = t.who.client, t.who.network, t.who.account, t.who.exemptClient
 	trier, ok := g.scores.(store.Trier)
 	if !ok || a.Scope != AllVerdicts || a.Outcome == score.Unknown {
@@ -49,6 +77,7 @@ func (g *Guard) Try(ctx context.Context, a *Attempt, t *Trial) error {
 		_ = g.random() // the question's, which tells it from others in vain
 	}
 	t.op = g.op(a, &t.who, r)
+	t.op.Names = &p.names
 	t.question = t.who.question(a.Login != "")
 	t.op.Verb = store.Look
 	if t.question.login && !a.Stale {

@@ -100,7 +100,8 @@ func readAll(ctx context.Context, logs []*logfile.Log, sims []*simulation, o *Op
 	queues := make([]chan []guard.Attempt, len(sims))
 	for i, s := range sims {
 		queues[i] = make(chan []guard.Attempt, simQueue)
-		group.Go(func() error { return s.run(ctx, queues[i]) })
+		group.Go(func() error { return s.prepare(ctx, queues[i]) })
+		group.Go(func() error { return s.run(ctx) })
 		group.Go(func() error { s.note(); return nil })
 	}
 	m := merger{

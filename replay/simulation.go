@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/saslguard/saslguard/guard"
@@ -28,6 +29,10 @@ type simulation struct {
 	said  *sayings
 	focus Focus
 	trial guard.Trial // of one attempt after the other
+
+	// Who the attempts are about is found out ahead, in a goroutine of its own.
+	ready chan prepared
+	used  chan []guard.Prepared // come back
 
 	// What came of the attempts goes on to the figures, which have a goroutine of
 	// their own, and batches that were noted come back.
@@ -66,6 +71,7 @@ func newSimulation(set RuleSet, l limits, focus Focus) (*simulation, error) {
 	s := &simulation{
 		set: set, rules: rules, said: newSayings(), focus: focus, stats: newStats(l, focus), done: make(chan error, 1),
 		noted: make(chan []step, stepQueue), spare: make(chan []step, stepQueue+2),
+		ready: make(chan prepared, readyQueue), used: make(chan []guard.Prepared, readyQueue+2),
 	}
 	s.store, err = memory.Open(
 		memory.Config{Subjects: maxSubjects, Bans: maxBans, Familiar: maxFamiliar},
@@ -92,16 +98,51 @@ func newSimulation(set RuleSet, l limits, focus Focus) (*simulation, error) {
 const (
 	stepBatch = 512 // attempts whose figures are noted at once
 	stepQueue = 4   // batches of them that wait
+	// readyQueue is how many batches of attempts wait of which it is known who they
+	// are about.
+	readyQueue = 2
 )
 
-// run replays batches until there are no more, and has their figures noted.
-func (s *simulation) run(ctx context.Context, batches <-chan []guard.Attempt) error {
-	defer close(s.noted)
+// prepared is a batch of attempts, and who each is about.
+type prepared struct {
+	attempts []guard.Attempt
+	who      []guard.Prepared
+}
+
+// prepare finds out who the attempts of batches are about until there are no more.
+func (s *simulation) prepare(ctx context.Context, batches <-chan []guard.Attempt) error {
+	defer close(s.ready)
 	for batch := range batches {
+		var who []guard.Prepared
+		select {
+		case who = <-s.used:
+		default:
+		}
+		who = slices.Grow(who[:0], len(batch))[:len(batch)]
 		for i := range batch {
-			if err := s.attempt(ctx, &batch[i]); err != nil {
+			s.guard.Prepare(&batch[i], &who[i])
+		}
+		select {
+		case s.ready <- prepared{batch, who}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// run replays what is prepared until there is no more, and has the figures noted.
+func (s *simulation) run(ctx context.Context) error {
+	defer close(s.noted)
+	for batch := range s.ready {
+		for i := range batch.attempts {
+			if err := s.attempt(ctx, &batch.attempts[i], &batch.who[i]); err != nil {
 				return err
 			}
+		}
+		select {
+		case s.used <- batch.who:
+		default:
 		}
 	}
 	return s.hand(ctx)
@@ -137,7 +178,7 @@ func (s *simulation) note() {
 
 // attempt lets the guard judge and count what a line of the log tells of. A line
 // that stands for several attempts is as many, since each would have been judged.
-func (s *simulation) attempt(ctx context.Context, a *guard.Attempt) error {
+func (s *simulation) attempt(ctx context.Context, a *guard.Attempt, who *guard.Prepared) error {
 	s.clock.reach(a.At)
 	one := *a
 	one.Count = 1
@@ -147,7 +188,7 @@ func (s *simulation) attempt(ctx context.Context, a *guard.Attempt) error {
 		if s.trial.Asked.Rule == guard.RuleBan && left < a.Count {
 			times = left // a ban counts nothing: the others meet it as the last one did
 		}
-		if err := s.guard.Try(ctx, &one, &s.trial); err != nil {
+		if err := s.guard.TryPrepared(ctx, &one, who, &s.trial); err != nil {
 			return fmt.Errorf("simulating: %w", err)
 		}
 		if len(s.steps) == stepBatch {

@@ -39,23 +39,26 @@ func (s *Subject) push(e Entry) {
 	for len(s.Ring) >= RingSize {
 		s.dropOldest()
 	}
-	known := false
-	for _, x := range s.Ring {
-		known = known || x.Member() == e.Member()
-	}
-	if !known {
+	if !has(s.Ring, e.Member()) {
 		s.Distinct++
 	}
 	s.Ring = append(s.Ring, e)
 }
 
+// has tells whether a member has one of the entries. Who guesses at the same account
+// again and again has it among the latest.
+func has(ring []Entry, member uint32) bool {
+	for i := len(ring) - 1; i >= 0; i-- {
+		if ring[i].Member() == member {
+			return true
+		}
+	}
+	return false
+}
+
 // dropOldest drops the oldest entry.
 func (s *Subject) dropOldest() {
-	gone, stays := s.Ring[0].Member(), false
-	for _, x := range s.Ring[1:] {
-		stays = stays || x.Member() == gone
-	}
-	if !stays {
+	if !has(s.Ring[1:], s.Ring[0].Member()) {
 		s.Distinct--
 	}
 	s.Ring = s.Ring[:copy(s.Ring, s.Ring[1:])]

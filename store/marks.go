@@ -13,9 +13,12 @@ import (
 // looks up, and what it writes into rings. They depend on the store's key, so
 // that nobody outside can look for addresses or logins that collide.
 type Marks struct {
-	Client, Network, Account, Pair         uint64 // names of the subjects
+	Names
 	OnClient, OnNetwork, OnAccount, OnPair score.Entry
 }
+
+// Names are the subjects of an operation as short hashes.
+type Names struct{ Client, Network, Account, Pair uint64 }
 
 // Hasher makes Marks under a key.
 type Hasher struct{ k0, k1 uint64 }
@@ -25,14 +28,20 @@ func NewHasher(key [16]byte) Hasher {
 	return Hasher{binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])}
 }
 
+// Names returns the names of an operation's subjects.
+func (h Hasher) Names(op *Op) Names {
+	n := Names{Client: h.Prefix('c', op.Client), Network: h.Prefix('n', op.Network), Account: h.Account(op.Account)}
+	n.Pair = h.pair(n.Network, n.Account)
+	return n
+}
+
 // Marks returns the marks of an operation.
-func (h Hasher) Marks(op *Op) Marks {
-	m := Marks{
-		Client:  h.Prefix('c', op.Client),
-		Network: h.Prefix('n', op.Network),
-		Account: h.Account(op.Account),
+func (h Hasher) Marks(op *Op) (m Marks) {
+	if op.Names != nil {
+		m.Names = *op.Names
+	} else {
+		m.Names = h.Names(op)
 	}
-	m.Pair = h.pair(m.Network, m.Account)
 	token := op.Token
 	if op.Secret == score.None {
 		// Without a secret every attempt is a new guess, but the same attempt

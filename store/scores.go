@@ -46,6 +46,7 @@ type Op struct {
 	Outcome         score.Outcome
 	Count           int // attempts that a Record stands for; below 1 is 1
 	Rules           *score.Rules
+	Names           *Names // as Trier.Names gave them for these subjects; nil: the store finds them out
 }
 
 // Standing is what the store knows of an attempt's subjects after an operation.
@@ -100,6 +101,8 @@ type Trier interface {
 	// operation meets its subjects, so judge must not call the store. What the two
 	// operations give is in asked and recorded.
 	Try(ctx context.Context, op *Op, judge Judge, asked, recorded *Standing) error
+	// Names finds out ahead of Try what the store calls the subjects of an operation.
+	Names(op *Op) Names
 }
 
 // Judge says how an attempt ends.

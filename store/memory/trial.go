@@ -51,6 +51,9 @@ func (s *Store) Try(ctx context.Context, op *store.Op, judge store.Judge, asked,
 	return nil
 }
 
+// Names implements store.Trier.
+func (s *Store) Names(op *store.Op) store.Names { return s.hasher.Names(op) }
+
 func newTrial() *trial {
 	t := new(trial)
 	for k := range t.held {
