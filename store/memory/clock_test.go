@@ -55,3 +55,23 @@ func TestAClockThatIsSetBackReachesEverybody(t *testing.T) {
 		})
 	}
 }
+
+// In a replay the clock runs as fast as the log is read: what is swept meanwhile is as
+// if nobody swept.
+func TestSweepingChangesNoScoreWhileTheClockRuns(t *testing.T) {
+	swept, left := newClock(), newClock()
+	o := quick("", swept)
+	o.Key, o.SweepEvery = [16]byte{1}, time.Millisecond
+	one := open(t, smallest(), o)
+	o.Now, o.SweepEvery = left.now, time.Hour
+	two := open(t, smallest(), o)
+	for n := range 60_000 {
+		swept.advance(30 * time.Second)
+		left.advance(30 * time.Second)
+		recordFailure(t, one, stranger(n%50), n)
+		recordFailure(t, two, stranger(n%50), n)
+		if a, b := clientScore(t, one, stranger(n%50)), clientScore(t, two, stranger(n%50)); a != b {
+			t.Fatalf("after %d failures the score is %d, without the sweep %d", n+1, a, b)
+		}
+	}
+}

@@ -219,8 +219,7 @@ func (s *Store) sweep(i int) {
 	if r == nil {
 		return
 	}
-	now := s.nowMillis()
 	for from := uint32(1); from != 0; {
-		from = s.shards[i].sweep(from, 512, now, r)
+		from = s.shards[i].sweep(from, 512, s.nowMillis, r)
 	}
 }

@@ -143,9 +143,14 @@ func (s *shard) freeRing(key uint64, kind score.Kind, now int64, r *score.Rules)
 // and returns the first head after the range, 0 after the last. A clock that was
 // set back reaches those here that nobody visits: a place in flight protects its
 // subject against eviction, and must not do so for a day.
-func (s *shard) sweep(from, n uint32, now int64, r *score.Rules) uint32 {
+//
+// The clock is asked under the lock: whoever was here before has come by a time that
+// is not after it. By an older one, a subject that was visited meanwhile would look as
+// if the clock had been set back, in a replay by hours.
+func (s *shard) sweep(from, n uint32, clock func() int64, r *score.Rules) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := clock()
 	end := min(from+n, s.heads.used)
 	for slot := max(from, 1); slot < end; slot++ {
 		h := head{s.heads.at(slot)}
