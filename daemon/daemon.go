@@ -9,8 +9,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -18,8 +16,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/saslguard/saslguard/admin"
@@ -34,7 +30,6 @@ import (
 	"github.com/saslguard/saslguard/notify"
 	"github.com/saslguard/saslguard/policy"
 	"github.com/saslguard/saslguard/store"
-	"github.com/saslguard/saslguard/store/boltfile"
 	"github.com/saslguard/saslguard/store/failover"
 	"github.com/saslguard/saslguard/store/memory"
 	"github.com/saslguard/saslguard/store/redis"
@@ -184,57 +179,6 @@ func (d *Daemon) controlSocket() string {
 	return filepath.Join(dir, listen.ControlSocket)
 }
 
-func (d *Daemon) openStore() error {
-	st, err := memory.Open(d.config.Store, memory.Options{
-		Path: d.state, Shared: d.config.Redis.Enabled(), Logger: d.log.Named("store"), Registerer: d.metrics,
-	})
-	if errors.Is(err, boltfile.ErrLocked) {
-		return fmt.Errorf("%w; is saslguard running already? Another one needs a state_directory of its own", err)
-	}
-	if err != nil {
-		return err
-	}
-	d.store, d.local = st, st
-	if d.config.Redis.Enabled() {
-		return d.joinRedis()
-	}
-	return nil
-}
-
-// joinRedis puts the store that all hosts share in front of this host's own. It
-// asks no network: the host joins when Redis answers.
-func (d *Daemon) joinRedis() error {
-	log := d.log.Named("redis")
-	goredis.SetLogger(redisLog{log})
-	client, err := redis.Connect(d.config.Redis)
-	if err != nil {
-		return fmt.Errorf("redis: %w", err)
-	}
-	if d.redis, err = redis.New(client, d.config.Redis, redis.Options{Logger: log, Registerer: d.metrics}); err != nil {
-		return errors.Join(fmt.Errorf("redis: %w", err), client.Close())
-	}
-	d.shared, err = failover.New(d.local, d.redis, failover.Options{
-		Deadline: d.config.Redis.Timeouts.Call, Logger: log, Registerer: d.metrics,
-	})
-	if err != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), d.config.StopTimeout)
-		defer cancel()
-		return errors.Join(fmt.Errorf("redis: %w", err), d.redis.Close(ctx))
-	}
-	d.store = d.shared
-	return nil
-}
-
-// redisLog takes what the client library says of its connections: at debug,
-// because the store says once when Redis goes and when it is back.
-type redisLog struct{ log *zap.Logger }
-
-func (l redisLog) Printf(_ context.Context, format string, v ...any) {
-	if ce := l.log.Check(zap.DebugLevel, "client"); ce != nil {
-		ce.Write(zap.String("said", fmt.Sprintf(format, v...)))
-	}
-}
-
 func (d *Daemon) makeGuard() error {
 	rules, err := guard.NewRules(d.config.Rules, d.config.Enforcing())
 	if err != nil {
@@ -305,36 +249,6 @@ func (d *Daemon) feed(name string) eventlog.Shared {
 	return d.redis.Feed(name)
 }
 
-// measure registers what belongs to no part.
-func (d *Daemon) measure() error {
-	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "saslguard_build_info", Help: "1, with the version as a label.",
-		ConstLabels: prometheus.Labels{"version": d.version},
-	})
-	info.Set(1)
-	agent := func(name, help string, value func(*store.AgentState) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
-			if a := d.agent.latest(); a != nil {
-				return value(a)
-			}
-			return 0
-		})
-	}
-	for _, c := range []prometheus.Collector{
-		info,
-		agent("saslguard_firewall_agent_up", "1 while the firewall agent of this host says that it is there.",
-			func(*store.AgentState) float64 { return 1 }),
-		agent("saslguard_firewall_agent_bans", "Bans that the firewall of this host holds, as its agent said last.",
-			func(a *store.AgentState) float64 { return float64(a.Bans) }),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	} {
-		if err := d.metrics.Register(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // host is the name of this host in bans.
 func (d *Daemon) host() string {
 	if d.config.Host != "" {
@@ -362,47 +276,6 @@ func ownAddresses() ([]netip.Addr, error) {
 		}
 	}
 	return own, nil
-}
-
-func (d *Daemon) health() admin.Health {
-	h := admin.Health{Version: d.version, Mode: mode(d.guard.Rules())}
-	bans := admin.Part{Name: "bans", State: admin.Failing, Detail: "not all are known yet"}
-	select {
-	case <-d.guard.Synced():
-		bans = admin.Part{Name: "bans", State: admin.OK}
-	default:
-	}
-	h.Parts = []admin.Part{bans, part("store", d.local.Health)}
-	if d.shared != nil {
-		h.Parts = append(h.Parts, part("redis", d.shared.Health))
-	}
-	if d.archive != nil {
-		h.Parts = append(h.Parts, part("events", d.archive.Health))
-	}
-	if d.logs.Enabled() {
-		h.Parts = append(h.Parts, part("maillog", d.logs.Health))
-	}
-	if d.firewall != nil {
-		h.Parts = append(h.Parts, d.firewall.health())
-	}
-	return h
-}
-
-// part is the health of a part that does its work with less when it is not ok.
-func part(name string, health func() (ok bool, detail string)) admin.Part {
-	ok, detail := health()
-	p := admin.Part{Name: name, State: admin.OK, Detail: detail}
-	if !ok {
-		p.State = admin.Degraded
-	}
-	return p
-}
-
-func mode(r *guard.Rules) string {
-	if r.Enforce() {
-		return configs.Enforce
-	}
-	return configs.Observe
 }
 
 // syncTimeout is how long the start waits for the bans; a store in this process

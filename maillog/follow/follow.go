@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -290,87 +289,4 @@ func start(ctx context.Context, run func(context.Context)) (stop func()) {
 		run(ctx)
 	}()
 	return func() { cancel(); <-done }
-}
-
-// save writes the places, if they are others than at the last time.
-func (f *Follower) save() {
-	if f.dir == "" {
-		return
-	}
-	f.saving.Lock()
-	defer f.saving.Unlock()
-	s := f.gather()
-	where := s.where()
-	if where == f.saved {
-		return
-	}
-	text := ""
-	if err := s.save(f.dir); err != nil {
-		f.metrics.stateErrors.Inc()
-		text = err.Error()
-	} else {
-		f.saved = where
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if text != "" && f.unsaved == "" {
-		f.log.Error("the places in the logs cannot be saved: after a crash lines would be read again", zap.String("error", text))
-	}
-	f.unsaved = text
-}
-
-// gather returns what is to be kept.
-func (f *Follower) gather() *state {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := &state{Version: stateVersion, Files: map[string]*fileLog{}}
-	for path, src := range f.sources {
-		if l := src.remembered(); l != nil {
-			s.Files[path] = l
-		}
-	}
-	if f.journal != nil {
-		s.Journal = f.journal.remembered()
-	}
-	return s
-}
-
-// status is how long the log that is most behind has been, and what is wrong.
-func (f *Follower) status() (behind time.Duration, troubles []string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	add := func(b time.Duration, trouble string) {
-		behind = max(behind, b)
-		if trouble != "" {
-			troubles = append(troubles, trouble)
-		}
-	}
-	for _, path := range f.config.Files {
-		if s := f.sources[path]; s != nil {
-			add(s.status())
-		}
-	}
-	if f.journal != nil {
-		add(f.journal.status())
-	}
-	if f.unsaved != "" {
-		troubles = append(troubles, "the places cannot be saved: "+f.unsaved)
-	}
-	return behind, troubles
-}
-
-// Enabled tells whether there is a log to follow.
-func (f *Follower) Enabled() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.config.Enabled()
-}
-
-// Health tells whether all logs are read as they are written, and if not, why.
-func (f *Follower) Health() (ok bool, detail string) {
-	behind, troubles := f.status()
-	if behind >= behindTooLong {
-		troubles = append(troubles, fmt.Sprintf("behind for %v", behind.Round(time.Second)))
-	}
-	return len(troubles) == 0, strings.Join(troubles, "; ")
 }
