@@ -67,6 +67,9 @@ func (s *Subject) Empty() bool {
 // forgives by calling Forgive, because what is forgiven is not the same for
 // every kind of subject.
 func (s *Subject) Record(k Kind, e Event, r *Rules) Milli {
+	if s.twice(&e) {
+		return 0
+	}
 	// Without a secret the ring tells only whether the same report came twice.
 	// One that settles a place has not come before.
 	fresh := s.Settle(e) && e.Secret == None
@@ -85,6 +88,17 @@ func (s *Subject) Record(k Kind, e Event, r *Rules) Milli {
 		s.count(k, one, fresh, r)
 	}
 	return max(0, s.Score-before) // a reload may have lowered the ceiling
+}
+
+// twice tells whether a failure that nothing tells from others was recorded before, as
+// when an answer was lost: settling once more would free the place of another. If that
+// is only its short hash, its own place will lapse, and count then.
+func (s *Subject) twice(e *Event) bool {
+	if e.Secret != None || e.Guess != 0 || e.Count > 1 || e.Outcome != Failure && e.Outcome != UnknownAccount {
+		return false
+	}
+	known, _ := s.find(e.Entry)
+	return known
 }
 
 // count adds one attempt.

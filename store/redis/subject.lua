@@ -268,7 +268,13 @@ local function trap(s, kind, e)
   if not find(s, e.entry) then push(s, e.entry) end
 end
 
+local function twice(s, e)
+  if e.secret ~= NONE or e.guess ~= NO_GUESS or e.count > 1 then return false end
+  return (e.outcome == FAILURE or e.outcome == UNKNOWN_ACCOUNT) and (find(s, e.entry))
+end
+
 local function record(s, kind, e)
+  if twice(s, e) then return 0 end
   local fresh = settle(s, e) and e.secret == NONE
   if kind.ceiling == 0 then return 0 end
   local before = s.score

@@ -161,6 +161,22 @@ var placeTests = map[string]func(*harness){
 			return op
 		}()).Crowded, false)
 	},
+	"a failure that nothing tells from others is recorded once": func(h *harness) {
+		ask := func() store.Standing {
+			op := h.op(store.Reserve, client(1), alice, none)
+			op.Guess = 0
+			return h.do(op)
+		}
+		ask()
+		same(h, "in flight", ask().Client.InFlight, 2*score.Point)
+		failed := h.op(store.Record, client(1), alice, none)
+		failed.Guess, failed.Outcome = 0, score.Failure
+		for range 2 { // the first answer was lost
+			got := h.do(failed)
+			same(h, "the other's place", got.Client.InFlight, score.Point)
+			same(h, "score", got.Client.Score, score.Point)
+		}
+	},
 	"where the client has no room the account gives no place": func(h *harness) {
 		r := *h.rules
 		r.Client.Refuse = 1 * score.Point
@@ -195,7 +211,7 @@ var placeTests = map[string]func(*harness){
 			same(h, "in flight", h.do(refused).Client.InFlight, score.Point)
 		}
 		same(h, "score", h.look(client(1), alice, none).Client.Score, score.Point)
-		op.Verb, op.Outcome, op.ID = store.Record, score.Failure, op.ID+1
+		op.Verb, op.Outcome = store.Record, score.Failure
 		same(h, "settled", h.do(op).Client.InFlight, 0)
 	},
 	"a place lapses as a failure": func(h *harness) {
