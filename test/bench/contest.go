@@ -20,6 +20,7 @@ type contender struct {
 
 	perSecond, p50, p99, p999 series
 	cpu, allocations          series // microseconds, and number, of an answer
+	asked                     int64  // questions in all, those of the warm-up included
 }
 
 // contest has each contender answer in turn, in each round, so that a machine that is
@@ -54,6 +55,7 @@ func (c *contender) run(ctx context.Context) error {
 	if err := c.costs(&cpu, &mallocs); err != nil {
 		return err
 	}
+	c.asked += r.All
 	c.perSecond = append(c.perSecond, r.PerSecond())
 	c.p50 = append(c.p50, milliseconds(r.Quantile(50)))
 	c.p99 = append(c.p99, milliseconds(r.Quantile(99)))

@@ -42,7 +42,9 @@ func (b *bench) shared(ctx context.Context) (err error) {
 		return err
 	}
 	b.add(figure{part: "redis", what: "Dovecot allow of banned clients, Redis", unit: perSecond, ours: with.perSecond, beside: "memory store", baseline: without.perSecond, target: ratioAtLeast(0.95)})
-	b.add(figure{part: "redis", what: "scripts that Redis ran for them", unit: number, ours: series{float64(after - before)}, target: atMost(0)})
+	// A host runs some by itself: it tells that it is alive, and hands events on.
+	each := float64(after-before) / float64(with.asked)
+	b.add(figure{part: "redis", what: "scripts that Redis ran meanwhile, for each of them", unit: number, ours: series{each}, target: atMost(0.001)})
 
 	known := &load.Crowd{Mix: load.Mix{load.Known: 1}, Sizes: b.sizes()}
 	ours := d.measured("Redis", d.dovecot, b.closed(dovecot, known.Source))

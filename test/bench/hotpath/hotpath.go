@@ -38,7 +38,7 @@ type Cost struct {
 }
 
 const (
-	warmUp = 300
+	warmUp = clients + 300 // so that what is made for a client who is new is there
 	times  = 1500
 	tries  = 3
 )
