@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,15 +36,20 @@ func bootMachine(t *testing.T, share string) *machine {
 		t.Fatal("only root can boot a container: run it with sudo -E")
 	}
 	p := lab.StartProcess(t, "/usr/bin/unshare", []string{"--mount", "sh", "-c", container, "sh", lab.Dir(t), share}, nil)
+	// Nothing else ends the container's first process, and with it all that is in there.
+	t.Cleanup(func() {
+		for _, pid := range children(p.PID()) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-p.Exited():
 			t.Fatalf("systemd-nspawn has ended:\n%s", p.Output())
 		default:
 		}
-		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
-		for _, pid := range strings.Fields(string(children)) {
-			m := &machine{t, []string{"nsenter", "--target", pid, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"}}
+		for _, pid := range children(p.PID()) {
+			m := &machine{t, []string{"nsenter", "--target", strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"}}
 			if out, _ := m.try("systemctl is-system-running"); out == "running" || out == "degraded" {
 				return m
 			}
@@ -50,6 +57,17 @@ func bootMachine(t *testing.T, share string) *machine {
 	}
 	t.Fatalf("the container does not boot:\n%s", p.Output())
 	return nil
+}
+
+// children are the processes that a process has started.
+func children(pid int) (all []int) {
+	list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
+	for _, child := range strings.Fields(string(list)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // TestByHand does in such a container what docs/install.md prints for one host, command
