@@ -14,7 +14,7 @@ import (
 // were.
 type repeats struct {
 	now   map[repeatKey]*repeat
-	until time.Time // when the present while is over; zero: it has not begun
+	until time.Time // when the present while is over
 }
 
 const (
