@@ -42,14 +42,15 @@ func (g *Guard) Report(a Attempt) bool {
 func (g *Guard) work(ctx context.Context) {
 	attempts := make([]Attempt, 0, batchSize)
 	verdicts := make([]Verdict, batchSize)
+	var counting deadline
+	defer counting.end()
 	for {
 		select {
 		case a := <-g.queue:
 			if attempts = g.collect(append(attempts[:0], a)); len(attempts) < batchSize {
 				g.dropping.Store(false) // none wait
 			}
-			// What was taken from the queue is counted, even if the end comes now.
-			g.count(context.WithoutCancel(ctx), attempts, verdicts[:len(attempts)])
+			g.count(counting.context(time.Now()), attempts, verdicts[:len(attempts)])
 		case answer := <-g.probe:
 			answer <- struct{}{}
 		case <-ctx.Done():
@@ -84,13 +85,35 @@ func (g *Guard) drain(as []Attempt, vs []Verdict) {
 	}
 }
 
-// countTimeout bounds the counting of a batch. Stores keep deadlines of their
-// own that are much shorter.
+// countTimeout bounds the counting of a batch, give or take a second. Stores keep
+// deadlines of their own that are much shorter.
 const countTimeout = 5 * time.Second
 
+// deadline is the context in which batches are counted. One serves all batches of
+// a second, since a new one for each would be most of what they allocate. It does
+// not end with Run: what was taken from the queue is counted.
+type deadline struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	renew  time.Time
+}
+
+func (d *deadline) context(now time.Time) context.Context {
+	if now.After(d.renew) {
+		d.end()
+		d.ctx, d.cancel = context.WithDeadline(context.Background(), now.Add(countTimeout))
+		d.renew = now.Add(time.Second)
+	}
+	return d.ctx
+}
+
+func (d *deadline) end() {
+	if d.cancel != nil {
+		d.cancel()
+	}
+}
+
 func (g *Guard) count(ctx context.Context, as []Attempt, vs []Verdict) {
-	ctx, cancel := context.WithTimeout(ctx, countTimeout)
-	defer cancel()
 	later := func(w wish) *store.Entry {
 		if !g.banners.want(w) {
 			g.metrics.banErrors.Inc()
