@@ -17,6 +17,16 @@ func dovecotService(name string) bool {
 	return false
 }
 
+// dovecotPasses tells of the lines of those processes that serve whoever has logged in.
+func dovecotPasses(m string) bool {
+	for _, name := range [...]string{"imap", "pop3", "lmtp"} {
+		if rest, ok := strings.CutPrefix(m, name); ok {
+			return rest != "" && rest[0] == '('
+		}
+	}
+	return false
+}
+
 // dovecot reads a line of one of Dovecot's processes: the message begins with its
 // name.
 func (p *Parser) dovecot(m string) (Class, string) {

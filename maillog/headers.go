@@ -1,11 +1,16 @@
 package maillog
 
-import "strings"
+import (
+	"math/bits"
+	"strings"
+)
 
 // headers remembers how the lines of a log have named host and program, so that a
 // line that begins as one before it need not be taken apart again. A log has few of
 // them.
-type headers [64]header
+type headers [1 << headerBits]header
+
+const headerBits = 8
 
 // header is a blank, a host, a program, and the bracket or colon after it, as they
 // were read by Parser.header.
@@ -32,28 +37,46 @@ const (
 	longestHeader  = 128
 )
 
-// cut returns the header that rest begins with, "" if there is none to remember.
-func (h *headers) cut(rest string) string {
+// cut returns the header that rest begins with, "" if there is none to remember, and
+// where it is kept. It ends with the first bracket or colon, which is looked for in
+// eight bytes at once.
+func (h *headers) cut(rest string) (text string, slot *header) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	head := rest[:min(len(rest), longestHeader)]
-	end := strings.IndexByte(head, '[')
-	if end >= 0 {
-		head = head[:end]
+	sum, end := uint64(0), 0
+	for i := 0; end == 0; i += 8 {
+		w := eightBytes(head, i)
+		bracket, colon := w^'['*ones, w^':'*ones
+		found := ((bracket-ones)&^bracket | (colon-ones)&^colon) & tops // the lowest is one of them
+		if found == 0 && i+8 >= len(head) {
+			return "", nil
+		}
+		if found != 0 {
+			last := bits.TrailingZeros64(found) // the upper bit of its byte
+			w &= 2<<last - 1
+			end = i + last/8 + 1
+		}
+		sum = (sum ^ w) * 0x9e3779b97f4a7c15 // Knuth's multiplicative hashing, once a word
 	}
-	if colon := strings.IndexByte(head, ':'); colon >= 0 {
-		end = colon
+	if end < shortestHeader {
+		return "", nil
 	}
-	if end+1 < shortestHeader {
-		return ""
-	}
-	return rest[:end+1]
+	return head[:end], &h[sum>>(64-headerBits)]
 }
 
-// slot is where a header is kept. What tells programs apart is their length and how
-// they end; with these factors 20 of the 21 that are common with Postfix and Dovecot
-// have a slot of their own.
-func (h *headers) slot(text string) *header {
-	n := len(text)
-	return &h[(3*n+5*int(text[n-2])+7*int(text[n-3])+11*int(text[n-4])+13*int(text[n-5]))%len(h)]
+// eightBytes returns the bytes of s from i on, the first of them in the lowest bits, and
+// zeros behind its end.
+func eightBytes(s string, i int) uint64 {
+	if i+8 > len(s) {
+		var w uint64
+		for k := 0; i+k < len(s); k++ {
+			w |= uint64(s[i+k]) << (8 * k)
+		}
+		return w
+	}
+	s = s[i : i+8]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // remembered reads what follows the time if its header was read before.
@@ -62,21 +85,22 @@ func (p *Parser) remembered(rest string, kind headerKind) bool {
 	if h == nil {
 		return false
 	}
+	p.known(h, pid, message)
+	return true
+}
+
+// known takes over what stands in a header that was read before, and behind it.
+func (p *Parser) known(h *header, pid int, message string) {
 	p.line.Host, p.line.Program, p.line.PID, p.prog = h.host, h.prog.name, pid, h.prog
 	p.message = message
 	p.solaris()
-	return true
 }
 
 // find finds the header that rest begins with, and what follows it; nil if it was
 // not read before.
 func (h *headers) find(rest string, kind headerKind) (known *header, pid int, message string) {
-	text := h.cut(rest)
-	if text == "" {
-		return nil, 0, ""
-	}
-	known = h.slot(text)
-	if known.text != text || known.kind != kind {
+	text, known := h.cut(rest)
+	if text == "" || known.text != text || known.kind != kind {
 		return nil, 0, ""
 	}
 	message = rest[len(text):]
@@ -94,7 +118,7 @@ func (h *headers) find(rest string, kind headerKind) (known *header, pid int, me
 
 // remember keeps the header that was read of rest, if it stands there as it was read.
 func (p *Parser) remember(rest string, kind headerKind) {
-	text := p.headers.cut(rest)
+	text, slot := p.headers.cut(rest)
 	if text == "" || p.line.Host == "" || p.line.Program == "" {
 		return
 	}
@@ -105,5 +129,5 @@ func (p *Parser) remember(rest string, kind headerKind) {
 	if c := text[1]; isDigit(c) || c == '<' || c == '{' || text[4] == ' ' && monthOf(text[1:4]) != 0 {
 		return // what follows may make it another envelope
 	}
-	*p.headers.slot(text) = header{text: strings.Clone(text), kind: kind, host: strings.Clone(host), prog: p.programs.of(p.line.Program)}
+	*slot = header{text: strings.Clone(text), kind: kind, host: strings.Clone(host), prog: p.programs.of(p.line.Program)}
 }

@@ -55,7 +55,7 @@ type Reading struct {
 }
 
 // Parser reads the lines of one log, in order. It keeps little of what it has
-// read: which client a process of sendmail or OpenSMTPD serves, bounded and
+// read: some logins, so that they need not be copied again, and which client a process of sendmail or OpenSMTPD serves, bounded and
 // forgotten after an hour of the log's time. It is not safe for concurrent use.
 type Parser struct {
 	stamps   stamps
@@ -75,6 +75,7 @@ type Parser struct {
 	attempts int
 	yield    func(guard.Attempt)
 	last     repeatable
+	logins   logins
 	sessions sessions
 	lastAuth lastAuth
 
@@ -108,7 +109,7 @@ func (p *Parser) Parse(line []byte, yield func(guard.Attempt)) Reading {
 	// Parsers see a view of the line, of which nothing outlives this call but what
 	// found copies.
 	text := unsafe.String(unsafe.SliceData(line), len(line))
-	p.line, p.message, p.prog, p.service, p.times, p.attempts, p.yield = Line{}, "", nil, "", 1, 0, yield
+	p.begin(yield)
 	if !p.envelope(text, 0) {
 		p.last.forget()
 		if strings.TrimSpace(text) == "" {
@@ -116,12 +117,23 @@ func (p *Parser) Parse(line []byte, yield func(guard.Attempt)) Reading {
 		}
 		return Reading{Class: Malformed}
 	}
-	r := p.read()
+	var r Reading
+	p.finish(&r)
+	return r
+}
+
+// begin forgets the line before.
+func (p *Parser) begin(yield func(guard.Attempt)) {
+	p.line, p.message, p.prog, p.service, p.times, p.attempts, p.yield = Line{}, "", nil, "", 1, 0, yield
+}
+
+// finish reads a line whose envelope was understood.
+func (p *Parser) finish(r *Reading) {
+	*r = p.read()
 	p.line.Host = p.hostName(p.line.Host)
 	p.line.Message = unsafe.Slice(unsafe.StringData(p.message), len(p.message))
 	r.Line = p.line
 	p.yield = nil
-	return r
 }
 
 // When returns the time of a line, and zero if its envelope is not understood. What
@@ -176,19 +188,20 @@ func (p *Parser) read() Reading {
 	return Reading{Class: class, Kind: p.kind, Why: why}
 }
 
-// found yields an attempt. The strings are copied here and nowhere else.
+// found yields an attempt. The strings are copied here and nowhere else, and of logins
+// that come again and again only once.
 func (p *Parser) found(client netip.Addr, login, mech string, outcome score.Outcome, count int) {
 	if count < 1 {
 		count = 1
 	}
-	a := guard.Attempt{
+	p.attempts++
+	p.last.host, p.last.kind, p.last.kept = p.line.Host, p.kind, true
+	p.last.attempt = guard.Attempt{
 		At: p.line.At, Face: guard.Log, Service: p.service, Client: client,
-		Login: strings.Clone(login[:min(len(login), maxLogin)]), Mechanism: mechanism(mech),
+		Login: p.logins.copied(login[:min(len(login), maxLogin)]), Mechanism: mechanism(mech),
 		Outcome: outcome, Count: min(min(count, maxCount)*p.times, maxCount),
 	}
-	p.attempts++
-	p.last.keep(p.line.Host, p.kind, a)
-	p.yield(a)
+	p.yield(p.last.attempt)
 }
 
 // maxLogin bounds a login in bytes; longer ones are cut, as guard does it too.

@@ -13,8 +13,7 @@ import (
 	"github.com/saslguard/saslguard/test/loggen/traffic"
 )
 
-// twins are two parsers of one log: one is asked whether a line passes before it
-// parses it, the other parses every line.
+// twins are two parsers of one log: one skims, the other parses every line.
 type twins struct {
 	quick, full *Parser
 	passed      int
@@ -27,15 +26,16 @@ func (w *twins) read(t *testing.T, line string) {
 	t.Helper()
 	var got, want []guard.Attempt
 	r := w.full.Parse([]byte(line), func(a guard.Attempt) { want = append(want, a) })
-	if at, ok := w.quick.Passes([]byte(line)); ok {
+	var q Reading
+	at, ok := w.quick.Skim([]byte(line), &q, func(a guard.Attempt) { got = append(got, a) })
+	if ok {
 		w.passed++
 		if r.Class != Other || r.Why != "" || !at.Equal(r.Line.At) || at.Format(time.RFC3339Nano) != r.Line.At.Format(time.RFC3339Nano) || len(want) > 0 {
 			t.Fatalf("%q passes at %v, and is read as %+v with %d attempts", line, at, r, len(want))
 		}
 		return
 	}
-	q := w.quick.Parse([]byte(line), func(a guard.Attempt) { got = append(got, a) })
-	if !reflect.DeepEqual(q, r) || !reflect.DeepEqual(got, want) {
+	if !at.Equal(r.Line.At) || !reflect.DeepEqual(q, r) || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%q is read as\n%+v %+v, want\n%+v %+v", line, q, got, r, want)
 	}
 }
@@ -44,7 +44,10 @@ func (w *twins) read(t *testing.T, line string) {
 // are read, and then what would tell whether they remember the same.
 func (w *twins) readAfter(t *testing.T, line string) {
 	t.Helper()
-	const at = "2026-11-22T10:00:07.123456+01:00 mx "
+	at := "2026-11-22T10:00:07.123456+01:00 mx "
+	if line != "" && line[0] > '9' {
+		at = "Nov 22 10:00:07 mx "
+	}
 	for _, text := range []string{
 		at + "postfix/smtpd[77]: connect from unknown[192.0.2.7]", at + "postfix/qmgr[5]: 4F1234ABCD: removed", at + "dovecot: imap(a)<1><x>: Logged out",
 		at + "postfix/smtpd[77]: warning: unknown[192.0.2.7]: SASL PLAIN authentication failed: x, sasl_username=alice",
@@ -55,6 +58,27 @@ func (w *twins) readAfter(t *testing.T, line string) {
 	} {
 		w.read(t, text)
 	}
+}
+
+// FuzzSkim has both read any line after those of a log.
+func FuzzSkim(f *testing.F) {
+	for _, line := range quiet {
+		f.Add(line)
+	}
+	for _, line := range []string{
+		"Nov 22 10:00:08 mx postfix/smtpd[77]: 4F1234ABCD: client=unknown[192.0.2.7], sasl_method=PLAIN, sasl_username=alice",
+		"Nov 22 10:00:08 mx postfix/smtpd[77]: 4F1234ABCD: client=unknown[192.0.2.7]", "Nov 22 10:00:08 mx postfix/smtpd[77]: lost connection after AUTH from unknown[192.0.2.7]",
+		"2026-11-22T10:00:59.999999+01:00 mx postfix/smtpd[77]: warning: unknown[192.0.2.7]: SASL PLAIN authentication failed: x, sasl_username=alice",
+		"2026-11-22T10:00:08.123456+01:00 mx dovecot: imap(a)<1><x>: Logged out", "2026-11-22T10:00:08.123456+01:00 mx dovecot: imap-login: Login: user=<a>, rip=192.0.2.7",
+	} {
+		f.Add(line)
+	}
+	o := Options{Location: time.UTC, Latest: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
+	f.Fuzz(func(t *testing.T, line string) {
+		w := newTwins(o)
+		w.readAfter(t, line)
+		w.readAfter(t, line)
+	})
 }
 
 // What passes is what Parse reads as Other, and it leaves the parser as that would.
@@ -70,17 +94,19 @@ func TestPassesAgreesWithParse(t *testing.T) {
 		for _, line := range l.lines {
 			asItIs.read(t, line.text)
 			among.readAfter(t, line.text)
-			// The same as rsyslog writes it, and with a byte of it changed.
+			// The same as rsyslog and other syslogs write it, and with a byte of it changed.
 			parsed := l.parser.Parse([]byte(line.text), func(guard.Attempt) {})
 			if parsed.Class == Malformed || parsed.Line.Program == "" {
 				continue
 			}
-			text := fmt.Sprintf("2026-11-22T10:00:08.%06d+01:00 mx %s[%d]: %s", r.IntN(1e6), parsed.Line.Program, 1+r.IntN(2), parsed.Line.Message)
-			among.readAfter(t, text)
-			for range 20 {
-				b := []byte(text)
-				b[r.IntN(len(b))] = "\x00 :[]0a=TZ+.\xff"[r.IntN(13)]
-				among.readAfter(t, string(b))
+			rest := fmt.Sprintf(" mx %s[%d]: %s", parsed.Line.Program, 1+r.IntN(2), parsed.Line.Message)
+			for _, text := range []string{fmt.Sprintf("2026-11-22T10:00:08.%06d+01:00", r.IntN(1e6)) + rest, fmt.Sprintf("Nov 22 10:00:%02d", r.IntN(60)) + rest} {
+				among.readAfter(t, text)
+				for range 10 {
+					b := []byte(text)
+					b[r.IntN(len(b))] = "\x00 :[]0a=TZ+.,(\xff"[r.IntN(15)]
+					among.readAfter(t, string(b))
+				}
 			}
 		}
 		if among.passed == 0 {
@@ -98,6 +124,9 @@ func TestPassesInItsMinute(t *testing.T) {
 		"2026-11-22T10:00:07.123456+02:00", "2026-11-22T10:00:07.123456+0100", "2026-11-22T10:00:07.123456Z", "2026-11-22T10:00:07.123456", "2026-11-22T10:00:07.",
 		"2026-11-22T10:00:07.123456 +01:00", "2026-11-22T10:00:07.123456+01:00:", "2026-11-22T10:00:07.123456+01:000", "2026-11-22T10:00:07.123456+01:00 ",
 		"2026-11-22T10:00:07.123456+01:00 stdout F 2026-11-22T10:00:07.123456+01:00", "", "T",
+		"2026-11-22T10:00:67.123456+01:00", "2026-11-22T10:00:/7.123456+01:00", "2026-11-22T10:00::7.123456+01:00", "2026-11-22T10:00:07.12:456+01:00", "2026-11-22T10:00:07.12/456+01:00",
+		"2026-11-22T10:00:07.\xff23456+01:00", "2026-11-22T10:00:07.12345\x80+01:00", "2026-11-22T10:00:0\xb0.123456+01:00", "2026-11-22T10:00:07/123456+01:00", "2026-11-22T10:00;07.123456+01:00",
+		"Nov 22 10:00:07", "Nov 22 10:00:60", "Nov 22 10:00:61", "Nov 22 10:00:7", "Nov 22 10:00:07.5", "Nov 22 10:00:07:", "Nov 22 10:01:07", "Nov  2 10:00:07", "Nov 2 10:00:07", "Nov 32 10:00:07", "Nox 22 10:00:07", "Feb 29 10:00:07", "Mon Nov 22 10:00:07",
 	} {
 		for _, rest := range []string{" mx postfix/smtpd[77]: connect from unknown[192.0.2.7]", " mx postfix/qmgr[5]: x", " mx postfix/qmgr[5]x: x", " mx postfix/qmgr[]: x", " mx dovecot: x", " mx dovecot:x", "", " "} {
 			newTwins(Options{}).readAfter(t, at+rest)
@@ -108,16 +137,18 @@ func TestPassesInItsMinute(t *testing.T) {
 
 // Of a log as it is most lines pass, or nothing is gained.
 func TestMostLinesPass(t *testing.T) {
-	var log bytes.Buffer
-	if _, err := traffic.Write(&log, traffic.Options{Lines: 20_000, Seed: 1, IPv6: true, Dovecot: true, Span: time.Hour}); err != nil {
-		t.Fatal(err)
-	}
-	w, n := newTwins(Options{}), 0
-	for line := range bytes.Lines(log.Bytes()) {
-		w.read(t, string(bytes.TrimSuffix(line, []byte("\n"))))
-		n++
-	}
-	if w.passed < n/2 {
-		t.Errorf("%d lines of %d pass", w.passed, n)
+	for _, old := range []bool{false, true} {
+		var log bytes.Buffer
+		if _, err := traffic.Write(&log, traffic.Options{Lines: 20_000, Seed: 1, IPv6: true, Dovecot: true, Span: time.Hour, Old: old}); err != nil {
+			t.Fatal(err)
+		}
+		w, n := newTwins(Options{Location: time.UTC}), 0
+		for line := range bytes.Lines(log.Bytes()) {
+			w.read(t, string(bytes.TrimSuffix(line, []byte("\n"))))
+			n++
+		}
+		if w.passed < n*4/5 {
+			t.Errorf("%d lines of %d pass", w.passed, n)
+		}
 	}
 }

@@ -57,9 +57,25 @@ func (p *Parser) postfix(m string) (Class, string) {
 	return p.postfixOther(m)
 }
 
-// postfixPasses tells of the lines that smtpd writes of every connection.
+// postfixPasses tells of the lines that smtpd writes of every connection, and of every
+// message that is taken without a login.
 func postfixPasses(m string) bool {
-	return strings.HasPrefix(m, "connect from ") || strings.HasPrefix(m, "disconnect from ")
+	switch {
+	case m == "":
+		return false
+	case m[0] == 'c':
+		return strings.HasPrefix(m, "connect from ")
+	case m[0] == 'd':
+		return strings.HasPrefix(m, "disconnect from ")
+	case m[0] == 'l':
+		return strings.HasPrefix(m, "lost connection after ")
+	}
+	// "4F1234ABCD: client=host[address]": what says of a login comes after a comma.
+	i := 0
+	for i < len(m) && i < 25 && isAlnum(m[i]) {
+		i++
+	}
+	return i >= 5 && i < 25 && strings.HasPrefix(m[i:], ": client=") && strings.IndexByte(m[i:], ',') < 0
 }
 
 // postfixQuotes tells of a message that says what a client has sent: none of them is

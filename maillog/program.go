@@ -60,7 +60,7 @@ func lookUp(name string) program {
 	case "":
 		return program{}
 	case "dovecot":
-		return program{kind: "dovecot", read: (*Parser).dovecot}
+		return program{kind: "dovecot", read: (*Parser).dovecot, passes: dovecotPasses}
 	case "auth", "auth-worker", "dovecot-auth": // the name under which PAM logs for it, and that of Dovecot 1
 		return program{kind: "dovecot", read: (*Parser).dovecotAuth}
 	case "sendmail", "sm-mta", "sm-acceptingconnections":

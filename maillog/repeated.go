@@ -16,10 +16,6 @@ type repeatable struct {
 
 func (r *repeatable) forget() { r.kept = false }
 
-func (r *repeatable) keep(host, kind string, a guard.Attempt) {
-	r.host, r.kind, r.attempt, r.kept = host, kind, a, true
-}
-
 // repeated reads how a syslog folds equal lines: rsyslog's "message repeated 3
 // times: [ the message]" holds it whole, the "last message repeated 3 times" of
 // others refers to the line before.

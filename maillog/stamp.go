@@ -1,6 +1,7 @@
 package maillog
 
 import (
+	"encoding/binary"
 	"strings"
 	"time"
 )
@@ -20,9 +21,10 @@ type stamps struct {
 	day     [10]byte
 	dayBase int64 // when day began in UTC
 
-	zoned     [17]byte // the text up to the seconds of the last stamp with a zone
-	zonedBase int64    // when that minute began, in Unix seconds
-	offset    string   // the text of its zone
+	zoned      [17]byte  // the text up to the seconds of the last stamp with a zone
+	zonedWords [2]uint64 // its first 16 bytes
+	zonedBase  int64     // when that minute began, in Unix seconds
+	offset     string    // the text of its zone
 }
 
 // slack is how far a line may be ahead of the latest moment: clocks and zones of
@@ -119,6 +121,7 @@ func (t *stamps) iso(s string) (at time.Time, rest string, ok bool) {
 	}
 	t.zonedBase = t.dayBase + int64(hour*3600+minute*60-east)
 	copy(t.zoned[:], s)
+	t.zonedWords = [2]uint64{binary.LittleEndian.Uint64(t.zoned[:]), binary.LittleEndian.Uint64(t.zoned[8:])}
 	if zone = zone[:len(zone)-len(rest)]; zone != t.offset {
 		t.offset = strings.Clone(zone)
 	}

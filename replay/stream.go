@@ -64,17 +64,17 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 			return false
 		}
 	}
+	var r maillog.Reading
 	yield := func(a guard.Attempt) { batch = append(batch, a) }
 	err := s.log.Lines(func(line []byte) bool {
 		s.file.Lines++
 		lines++
-		if at, passes := parser.Passes(line); passes {
+		before := len(batch)
+		if at, passes := parser.Skim(line, &r, yield); passes {
 			s.read.Lines++
 			s.read.Other++
 			s.seen(at)
 		} else {
-			before := len(batch)
-			r := parser.Parse(line, yield)
 			program := s.count(&r, line)
 			taken := before
 			for i := before; i < len(batch); i++ {
