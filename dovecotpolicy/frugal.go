@@ -1,8 +1,12 @@
 package dovecotpolicy
 
 import (
+	"errors"
 	"net"
+	"syscall"
 	"time"
+
+	"github.com/saslguard/saslguard/listen"
 )
 
 // frugal is a listener whose connections set a deadline only before they wait. The
@@ -21,7 +25,7 @@ func (l frugal) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &frugalConn{Conn: c, slack: l.slack}, nil
+	return &frugalConn{Conn: listen.Direct(c), slack: l.slack}, nil
 }
 
 // frugalConn is used by one goroutine, but for Close.
@@ -60,6 +64,15 @@ func (c *frugalConn) SetWriteDeadline(t time.Time) error {
 func (c *frugalConn) SetDeadline(t time.Time) error {
 	c.read.asked, c.write.asked = t, t
 	return nil
+}
+
+// SyscallConn implements syscall.Conn, by which a spared connection looks for what has
+// come.
+func (c *frugalConn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // Read implements net.Conn.

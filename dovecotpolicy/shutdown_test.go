@@ -170,12 +170,12 @@ func TestAQuestionThatHasComeIsSpared(t *testing.T) {
 	l := listenTCP(t)
 	defer l.Close()
 	there := dial(t, l)
-	here, err := l.Accept()
+	here, err := frugal{Listener: l, slack: time.Second}.Accept() // as Serve has it
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := newGate(1, nil)
-	c := &spared{Conn: here, gate: g}
+	c := &spared{Conn: g.silent.add(here), gate: g}
 	c.idle.Store(true)
 	there.send("P")
 	for begin := time.Now(); !c.unread(); time.Sleep(time.Millisecond) {

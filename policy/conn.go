@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/listen"
 )
 
 const (
@@ -69,7 +70,7 @@ type conn struct {
 }
 
 func newConn(ctx context.Context, srv *Server, nc net.Conn) *conn {
-	c := &conn{srv: srv, nc: nc, buf: make([]byte, initialBuffer), now: time.Now()}
+	c := &conn{srv: srv, nc: listen.Direct(nc), buf: make([]byte, initialBuffer), now: time.Now()}
 	c.since = c.now
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.asked.Store(notAsking)
