@@ -26,8 +26,12 @@ const (
 	unfriendAlways verb = 7
 )
 
-// unknownYet stands for the rank of a secret that its network's slot cannot know.
-const unknownYet = 255
+// What stands for the rank of a secret that its network's slot cannot know, or
+// learns from the account's slot, which the same script asks just before.
+const unknownYet, asked = 255, 254
+
+// accountSlot is added to the verb of what is for an account's slot.
+const accountSlot = 128
 
 // Flags of an operation for network.lua and for account.lua.
 const (
@@ -83,22 +87,22 @@ func appendSix(b []byte, v int64) []byte {
 	return binary.LittleEndian.AppendUint16(b, uint16(v>>32))
 }
 
-// appendHead appends what both scripts are told first: what to do and when. A
+// appendHead appends what both slots are told first: what to do and when. A
 // time of zero is the present, so an operation is never older than 1 ms.
-func (a *attempt) appendHead(b []byte, v verb, flags byte) []byte {
+func (a *attempt) appendHead(b []byte, v, flags byte) []byte {
 	at := int64(0)
 	if !a.op.At.IsZero() {
 		at = max(a.op.At.UnixMilli(), 1)
 	}
-	b = appendSix(appendSix(append(b, byte(v)), a.now), at)
+	b = appendSix(appendSix(append(b, v), a.now), at)
 	count := min(max(a.op.Count, 1), score.RingSize)
 	return append(b, flags, byte(a.op.Outcome), byte(a.op.Secret), byte(count))
 }
 
-// networkCall is a run of network.lua. known is the rank of the secret.
+// networkCall is an operation of network.lua. known is the rank of the secret.
 func (a *attempt) networkCall(v verb, known byte) call {
 	b := make([]byte, 0, 64)
-	b = append(a.appendHead(b, v, a.networkFlags()), known)
+	b = append(a.appendHead(b, byte(v), a.networkFlags()), known)
 	b = binary.LittleEndian.AppendUint64(b, a.op.Guess)
 	b = binary.BigEndian.AppendUint64(b, a.marks.Account)
 	for _, n := range []uint32{
@@ -106,7 +110,7 @@ func (a *attempt) networkCall(v verb, known byte) call {
 	} {
 		b = binary.LittleEndian.AppendUint32(b, n)
 	}
-	return call{attempt: a, side: onNetwork, verb: v, keys: a.networkKeys(), args: []any{a.rules, b}}
+	return call{attempt: a, side: onNetwork, verb: v, keys: a.networkKeys(), operation: string(b)}
 }
 
 func (a *attempt) networkFlags() (f byte) {
@@ -125,7 +129,7 @@ func (a *attempt) networkFlags() (f byte) {
 	return f
 }
 
-// accountCall is a run of account.lua. until is when the pair ceases to be
+// accountCall is an operation of account.lua. until is when the pair ceases to be
 // familiar, for befriend.
 func (a *attempt) accountCall(v verb, flags byte, until int64) call {
 	if a.network {
@@ -140,36 +144,46 @@ func (a *attempt) accountCall(v verb, flags byte, until int64) call {
 	if a.create {
 		flags |= accountCreate
 	}
-	b := a.appendHead(make([]byte, 0, 64), v, flags)
+	b := a.appendHead(make([]byte, 0, 64), accountSlot+byte(v), flags)
 	b = binary.LittleEndian.AppendUint64(b, a.op.Guess)
 	b = binary.BigEndian.AppendUint64(b, a.marks.Network)
 	b = binary.LittleEndian.AppendUint32(b, uint32(a.marks.OnAccount))
 	b = binary.LittleEndian.AppendUint32(b, a.op.Token)
 	b = appendSix(b, until)
-	return call{attempt: a, side: onAccount, verb: v, keys: a.accountKeys(), args: []any{a.rules, b}}
+	return call{attempt: a, side: onAccount, verb: v, keys: a.accountKeys(), operation: string(b)}
 }
 
-// networkKeys are the keys that network.lua is given. The name in braces decides
-// the slot.
-func (a *attempt) networkKeys() []string {
-	slot := "{" + a.prefix + ":n" + short(a.slot) + "}"
-	return []string{slot, slot + "c" + short(a.marks.Client), slot + "p" + short(a.marks.Pair), slot + "f"}
+// networkKeys are the keys that network.lua is given: the page, the client, the pair
+// and the friends. The name in braces decides the slot.
+func (a *attempt) networkKeys() [4]string {
+	b := a.appendSlot(make([]byte, 0, 128), 'n', a.slot)
+	slot := len(b)
+	b = binary.BigEndian.AppendUint64(append(append(b, b[:slot]...), 'c'), a.marks.Client)
+	client := len(b)
+	b = binary.BigEndian.AppendUint64(append(append(b, b[:slot]...), 'p'), a.marks.Pair)
+	pair := len(b)
+	all := string(append(append(b, b[:slot]...), 'f'))
+	return [4]string{all[:slot], all[slot:client], all[client:pair], all[pair:]}
 }
 
-// accountKeys are the keys that account.lua is given.
-func (a *attempt) accountKeys() []string {
-	slot := "{" + a.prefix + ":a" + short(a.marks.Account) + "}"
-	return []string{slot, slot + "r", slot + "f"}
+// accountKeys are the keys that account.lua is given: the account, its right passwords
+// and its friends.
+func (a *attempt) accountKeys() [4]string {
+	b := a.appendSlot(make([]byte, 0, 128), 'a', a.marks.Account)
+	slot := len(b)
+	b = append(append(b, b[:slot]...), 'r')
+	rights := len(b)
+	all := string(append(append(b, b[:slot]...), 'f'))
+	return [4]string{all[:slot], all[slot:rights], all[rights:]}
 }
 
-// short is a hash as it is, in eight octets. With a prefix of two letters a key
-// then fits what Redis allocates for the smallest ones; written in letters, a
-// client took 32 octets more. A brace among them ends the slot's name early, for
-// all keys of that slot alike.
-func short(hash uint64) string {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], hash)
-	return string(b[:])
+// appendSlot appends a key's part in braces. A hash goes into it as it is, in eight
+// octets: with a prefix of two letters a key then fits what Redis allocates for the
+// smallest ones; written in letters, a client took 32 octets more. A brace among them
+// ends the slot's name early, for all keys of that slot alike.
+func (a *attempt) appendSlot(b []byte, kind byte, hash uint64) []byte {
+	b = append(append(append(b, '{'), a.prefix...), ':', kind)
+	return append(binary.BigEndian.AppendUint64(b, hash), '}')
 }
 
 // answer is what a script said of an operation.

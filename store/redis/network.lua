@@ -1,144 +1,159 @@
--- The script of a network's slot. Follows subject.lua and value.lua.
+-- What is done in a network's slot. Follows subject.lua and value.lua.
 --
--- KEYS[1] is the network's page: the network's value and, after four octets of
--- its name, that of one of its clients, the lodger. Most attacked networks have
--- one attacker, to whom a key of its own would cost a hundred octets.
--- KEYS[2] is a client that found the page occupied, KEYS[3] the pair, KEYS[4] a
--- ZSET of the accounts familiar to the network, by the time until which they are.
--- Whether the secret was right before is known in the account's slot only, and
--- comes along as far as it is known.
+-- The page is the network's: its value and, after four octets of its name, that of
+-- one of its clients, the lodger. Most attacked networks have one attacker, to whom
+-- a key of its own would cost a hundred octets. Beside it lie a client that found
+-- the page occupied, the pair, and a ZSET of the accounts familiar to the network,
+-- by the time until which they are.
 
-local FORGET, UNFRIEND = 5, 6
-local HAS_NETWORK, HAS_ACCOUNT, LAPSE_COUNTS, CREATE = 1, 2, 4, 8
+local FORGET_CLIENT, UNFRIEND = 5, 6
+local HAS_NETWORK, HAS_ACCOUNT = 1, 2 -- and LAPSE_COUNTS and CREATE
+local NETWORK_OP = '<BI6I6BBBBBc8c8I4I4I4I4'
 
-local verb, now, at, flags, outcome, secret, number, known, guess, account, name, on_client, on_network, on_pair =
-  struct.unpack('<BI6I6BBBBBc8c8I4I4I4I4', ARGV[2])
-local has_network = has(flags, HAS_NETWORK)
-local has_pair = has_network and has(flags, HAS_ACCOUNT)
-now, at = clock(now, at)
-
--- The parts of the page stay as they are, octet for octet, unless they change.
-local held = redis.call('MGET', KEYS[1], KEYS[2], KEYS[3])
-local network, after = unpack_subject(held[1], 1)
-local network_part, network_till = '\64', ends(network)
-local lodger_name, lodger_part, lodger_till, client = nil, nil, 0, nil
-if held[1] then
-  network_part = string.sub(held[1], 1, after - 1)
-  if after < #held[1] then
-    lodger_name, after = struct.unpack('<I4', held[1], after)
-    lodger_part = string.sub(held[1], after)
-    client = unpack_subject(lodger_part, 1)
-    lodger_till = ends(client)
+-- open_page returns what is kept under the first three keys. The parts of the page
+-- stay as they are, octet for octet, unless they change.
+local function open_page(page_key, client_key, pair_key, name, now)
+  local held = redis.call('MGET', page_key, client_key, pair_key)
+  local p = {key = page_key, held = held[1], part = '\64', till = 0, lodger_till = 0}
+  local after
+  p.network, after = unpack_subject(held[1], 1)
+  if held[1] then
+    p.part, p.till = string.sub(held[1], 1, after - 1), ends(p.network)
+    if after < #held[1] then
+      p.lodger, after = struct.unpack('<I4', held[1], after)
+      p.lodger_part = string.sub(held[1], after)
+      p.client = unpack_subject(p.lodger_part, 1)
+      p.lodger_till = ends(p.client)
+    end
   end
-end
-local lodges = not held[2] and (lodger_name == name or lodger_till <= now)
-if not lodges or lodger_name ~= name then client = unpack_subject(held[2], 1) end
-local pair = unpack_subject(held[3], 1)
-
-local function keep_page()
-  local value, till = network_part, network_till
-  if lodger_till > now then
-    value = value .. struct.pack('<I4', lodger_name) .. lodger_part
-    till = max(till, lodger_till)
-  end
-  put(KEYS[1], held[1], value, till, now)
+  p.lodges = not held[2] and (p.lodger == name or p.lodger_till <= now)
+  if not p.lodges or p.lodger ~= name then p.client = unpack_subject(held[2], 1) end
+  return p, held[2], unpack_subject(held[3], 1), held[3]
 end
 
-local function keep(client_changed, network_changed, pair_changed)
-  if network_changed then network_part, network_till = pack(network), ends(network) end
-  if client_changed and lodges then
-    lodger_name, lodger_part, lodger_till = name, pack(client), empty(client) and 0 or ends(client)
-  elseif client_changed then
-    put(KEYS[2], held[2], pack(client), ends(client), now)
+-- keep_page writes the page where the network or a client that lodges has changed.
+local function keep_page(p, name, client_changed, network_changed, now)
+  if network_changed then p.part, p.till = pack(p.network), ends(p.network) end
+  if client_changed then
+    p.lodger, p.lodger_part, p.lodger_till = name, pack(p.client), empty(p.client) and 0 or ends(p.client)
   end
-  if network_changed or client_changed and lodges then keep_page() end
-  if pair_changed then put(KEYS[3], held[3], pack(pair), ends(pair), now) end
+  local value, till = p.part, p.till
+  if p.lodger_till > now then
+    value = value .. struct.pack('<I4', p.lodger) .. p.lodger_part
+    till = max(till, p.lodger_till)
+  end
+  put(p.key, p.held, value, till, now)
 end
 
--- What has lapsed is forgotten, too; what is still in flight is not.
-if verb == FORGET then
-  touch(client, now, CLIENT)
-  forget(client)
-  keep(true, false, false)
+local function keep(key, held, subject, now)
+  put(key, held, pack(subject), ends(subject), now)
+end
+
+local function forget_client(page_key, client_key, pair_key, name, now)
+  local page, held = open_page(page_key, client_key, pair_key, name, now)
+  -- What has lapsed is forgotten, too; what is still in flight is not.
+  touch(page.client, now, CLIENT)
+  forget(page.client)
+  if page.lodges then
+    keep_page(page, name, true, false, now)
+  else
+    keep(client_key, held, page.client, now)
+  end
   return ''
-elseif verb == UNFRIEND then
-  redis.call('ZREM', KEYS[4], account)
+end
+
+local function unfriend(pair_key, friends, account, now)
+  redis.call('ZREM', friends, account)
+  local held = redis.call('GET', pair_key)
+  local pair = unpack_subject(held, 1)
   touch(pair, now, PAIR)
   forget(pair)
-  keep(false, false, true)
+  keep(pair_key, held, pair, now)
   return ''
 end
 
--- Who is familiar, and for how long yet.
-local accounts, till = 0, 0
-if has_network then
-  accounts = redis.call('ZCOUNT', KEYS[4], '(' .. at, '+inf')
-  if accounts > 0 and has_pair then
-    till = tonumber(redis.call('ZSCORE', KEYS[4], account) or 0)
-    if till <= at then till = 0 end
-  end
-end
-local familiar = till > 0
-
-local function befriend()
+-- befriend returns until when an account is familiar to the network.
+local function befriend(friends, account, at, till, now)
   local ends_at = at + rules.familiar_for
-  if ends_at <= now or familiar and ends_at - till < refresh_after(rules.familiar_for) then return end
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-  redis.call('ZADD', KEYS[4], ends_at, account)
-  local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')
-  redis.call('PEXPIRE', KEYS[4], tonumber(last[2]) - now)
-  till = ends_at
+  if ends_at <= now or till > 0 and ends_at - till < refresh_after(rules.familiar_for) then return till end
+  redis.call('ZREMRANGEBYSCORE', friends, '-inf', now)
+  redis.call('ZADD', friends, ends_at, account)
+  expire_with_last(friends, now)
+  return ends_at
 end
 
--- The places of familiar pairs are their own, and a failure counts on the pair
--- instead of the network. Places are settled everywhere: they may have been
--- taken when the pair was not familiar yet, or still was.
-local client_deed, network_deed, pair_deed = LOOK, LOOK, LOOK
-if verb == GIVE_BACK then
-  client_deed = GIVE_BACK
-elseif verb == RESERVE and not familiar then
-  client_deed = RESERVE
-elseif verb == RESERVE and known ~= 1 then
-  pair_deed = RESERVE
-elseif verb == RECORD then
-  client_deed, network_deed, pair_deed = RECORD, RECORD, SETTLE
-  if familiar then network_deed, pair_deed = LOOK, RECORD end
-  if familiar and outcome == REFUSED then client_deed, pair_deed = SETTLE, SETTLE end
-  if outcome == SUCCESS then pair_deed = RECORD end
+-- deeds returns what an operation does to the client, the network and the pair. The
+-- places of familiar pairs are their own, and a failure counts on the pair instead
+-- of the network. Places are settled everywhere: they may have been taken when the
+-- pair was not familiar yet, or still was.
+local function deeds(verb, familiar, known, outcome)
+  if verb == GIVE_BACK then return GIVE_BACK, LOOK, LOOK end
+  if verb == RESERVE then
+    if not familiar then return RESERVE, LOOK, LOOK end
+    return LOOK, LOOK, known ~= 1 and RESERVE or LOOK
+  end
+  if verb ~= RECORD then return LOOK, LOOK, LOOK end
+  if familiar and outcome == REFUSED then return SETTLE, LOOK, SETTLE end
+  if familiar then return RECORD, LOOK, RECORD end
+  return RECORD, RECORD, outcome == SUCCESS and RECORD or SETTLE
 end
 
-local e = {
-  at = at, guess = guess, outcome = outcome, secret = secret, count = number,
-  known = known > 0 and known < 4, familiar = familiar,
-}
-if verb == RESERVE then e.outcome = UNKNOWN end
--- Whether a pair is familiar cannot be told before it is asked about: places of
--- familiar pairs lapse for nothing.
-local options = {counts = has(flags, LAPSE_COUNTS) and not familiar, create = has(flags, CREATE), now = now}
+-- in_network carries out an operation. Whether the secret was right before is known
+-- in the account's slot only: rank is what that one said, if it was asked just before.
+local function in_network(page_key, client_key, pair_key, friends, operation, rank)
+  local verb, now, at, flags, outcome, secret, number, known, guess, account, name, on_client, on_network, on_pair =
+    struct.unpack(NETWORK_OP, operation)
+  now, at = clock(now, at)
+  if verb == FORGET_CLIENT then return forget_client(page_key, client_key, pair_key, name, now) end
+  if verb == UNFRIEND then return unfriend(pair_key, friends, account, now) end
+  if known == ASKED then known = rank or NOT_YET end
+  local has_network = has(flags, HAS_NETWORK)
+  local has_pair = has_network and has(flags, HAS_ACCOUNT)
+  local page, client_held, pair, pair_held = open_page(page_key, client_key, pair_key, name, now)
+  local client, network = page.client, page.network
 
-local none = {added = 0, before = 0, flags = 0, points = 0}
-local on_the_network, seen_network, on_the_pair, seen_pair = none, nil, none, nil
-if has_network then
-  on_the_network, seen_network = visit(network, network_deed, NETWORK, on_network, e, options)
-end
--- What its network's score refuses needs no place.
-if client_deed == RESERVE and has_network and refuses(NETWORK, network.score) then client_deed = LOOK end
-local on_the_client, seen_client = visit(client, client_deed, CLIENT, on_client, e, options)
-if has_pair then on_the_pair, seen_pair = visit(pair, pair_deed, PAIR, on_pair, e, options) end
-keep(on_the_client.changed, on_the_network.changed, on_the_pair.changed)
+  local accounts, till = 0, 0
+  if has_network then
+    accounts = redis.call('ZCOUNT', friends, '(' .. at, '+inf')
+    if accounts > 0 and has_pair then till = familiar_till(friends, account, at) end
+  end
+  local familiar = till > 0
 
-if verb == RECORD and outcome == SUCCESS and has_pair and rules.familiar_for > 0
-  and (familiar or CLIENT.tarpit == 0 or on_the_client.before < CLIENT.tarpit) then
-  befriend()
-end
+  local client_deed, network_deed, pair_deed = deeds(verb, familiar, known, outcome)
+  local e = {
+    at = at, guess = guess, outcome = verb == RESERVE and UNKNOWN or outcome, secret = secret, count = number,
+    known = known > 0 and known < 4, familiar = familiar,
+    -- Whether a pair is familiar cannot be told before it is asked about: places of
+    -- familiar pairs lapse for nothing.
+    counts = has(flags, LAPSE_COUNTS) and not familiar, create = has(flags, CREATE), now = now,
+  }
+  local on_the_network, seen_network, on_the_pair, seen_pair = UNSEEN, nil, UNSEEN, nil
+  if has_network then on_the_network, seen_network = visit(network, network_deed, NETWORK, on_network, e) end
+  -- What its network's score refuses needs no place.
+  if client_deed == RESERVE and has_network and refuses(NETWORK, network.score) then client_deed = LOOK end
+  local on_the_client, seen_client = visit(client, client_deed, CLIENT, on_client, e)
+  if has_pair then on_the_pair, seen_pair = visit(pair, pair_deed, PAIR, on_pair, e) end
 
-local asked = familiar and on_the_pair or on_the_client
-local answer = asked.flags
-if verb == RESERVE and familiar and known == 1 then answer = FITS end
-if familiar then answer = answer + 1 end
-if verb == RECORD and not has(answer, UNTRACKED) and has(on_the_client.flags + on_the_network.flags, UNTRACKED) then
-  answer = answer + UNTRACKED
+  local lodger_changed = on_the_client.changed and page.lodges
+  if on_the_network.changed or lodger_changed then
+    keep_page(page, name, lodger_changed, on_the_network.changed, now)
+  end
+  if on_the_client.changed and not page.lodges then keep(client_key, client_held, client, now) end
+  if on_the_pair.changed then keep(pair_key, pair_held, pair, now) end
+
+  if verb == RECORD and outcome == SUCCESS and has_pair and rules.familiar_for > 0
+    and (familiar or CLIENT.tarpit == 0 or on_the_client.before < CLIENT.tarpit) then
+    till = befriend(friends, account, at, till, now)
+  end
+
+  local asked = familiar and on_the_pair or on_the_client
+  local answer = asked.flags
+  if verb == RESERVE and familiar and known == 1 then answer = FITS end
+  if familiar then answer = answer + 1 end
+  if verb == RECORD and not has(answer, UNTRACKED) and has(on_the_client.flags + on_the_network.flags, UNTRACKED) then
+    answer = answer + UNTRACKED
+  end
+  return struct.pack(ANSWER, at, answer, 0, till, accounts, asked.points) ..
+    reading(seen_client, on_the_client) .. reading(seen_network, on_the_network) ..
+    reading(familiar and seen_pair or nil, on_the_pair)
 end
-return struct.pack('<I6BBI6I4I4', at, answer, 0, till, accounts, asked.points) ..
-  reading(seen_client, on_the_client) .. reading(seen_network, on_the_network) ..
-  reading(familiar and seen_pair or nil, on_the_pair)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -18,10 +19,10 @@ var errNoRules = errors.New("an operation without rules")
 // had to go.
 const maxRounds = 6
 
-// Do implements store.Scores. A Look or Reserve takes one round trip, and a
-// second one where a slot must be told what the other decided: a place given
-// back, a login from a new network. So does a Record of a failure whose question
-// was not asked here: whether the secret is known is found out first.
+// Do implements store.Scores. An operation takes one round trip, and a second one
+// where a slot must be told what the other decided: a place given back, a login from
+// a new network. In a Cluster so does a Record of a failure whose question was not
+// asked here: whether the secret is known is found out first.
 func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) error {
 	switch {
 	case s.closed.Load():
@@ -39,11 +40,13 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 		}
 		attempts[i] = s.newAttempt(&ops[i], now)
 	}
-	if err := s.ask(ctx, attempts); err != nil {
-		return s.scoresFailed(len(ops), err)
-	}
-	if err := s.amend(ctx, attempts); err != nil {
-		return s.scoresFailed(len(ops), err)
+	for some := range slices.Chunk(attempts, s.atOnce) {
+		if err := s.ask(ctx, some); err != nil {
+			return s.scoresFailed(len(ops), err)
+		}
+		if err := s.amend(ctx, some); err != nil {
+			return s.scoresFailed(len(ops), err)
+		}
 	}
 	for i := range attempts {
 		a := &attempts[i]
@@ -58,10 +61,29 @@ func (s *Store) Do(ctx context.Context, ops []store.Op, out []store.Standing) er
 	return nil
 }
 
-// ask puts every operation to both of its slots: at once, or where one of the
-// operations must know first what the account's slot says, one after the other.
-// Either way each slot is asked in the order of the operations.
+// ask puts every operation to both of its slots, each slot in the order of the
+// operations. Where one run of the script carries out both, the account's comes
+// first and tells the other what it knows of the secret.
 func (s *Store) ask(ctx context.Context, attempts []attempt) error {
+	if s.gatherer == nil {
+		return s.askSlots(ctx, attempts)
+	}
+	calls := make([]call, 0, 2*len(attempts))
+	for i := range attempts {
+		a, known := &attempts[i], byte(unknownYet)
+		if a.account {
+			calls, known = append(calls, a.accountCall(verb(a.op.Verb), 0, 0)), asked
+		}
+		if a.client {
+			calls = append(calls, a.networkCall(verb(a.op.Verb), known))
+		}
+	}
+	return s.carryOut(ctx, calls)
+}
+
+// askSlots asks slots that know nothing of each other: at once, or where one of the
+// operations must know first what the account's slot says, one after the other.
+func (s *Store) askSlots(ctx context.Context, attempts []attempt) error {
 	ordered, present := false, s.present()
 	known := make([]byte, len(attempts))
 	for i := range attempts {
@@ -123,22 +145,6 @@ func (s *Store) amend(ctx context.Context, attempts []attempt) error {
 		}
 	}
 	return fmt.Errorf("two slots did not agree in %d round trips", maxRounds)
-}
-
-// carryOut makes calls and notes their answers.
-func (s *Store) carryOut(ctx context.Context, calls []call) error {
-	if len(calls) == 0 {
-		return nil
-	}
-	if err := s.run(ctx, calls); err != nil {
-		return err
-	}
-	for i := range calls {
-		if err := calls[i].attempt.take(&calls[i]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // scoresFailed says what failed, and of a closed client in the store's words.

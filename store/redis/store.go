@@ -1,14 +1,15 @@
 // Package redis is the store that all hosts of a cluster share: standalone
 // Redis, Sentinel, Redis Cluster and Valkey, from version 6.2.
 //
-// Scores are kept by two Lua scripts, which transcribe package score: one works
-// in the slot of a network, on the network, its clients and its pairs; the other
-// in the slot of an account, on its score, its right passwords and a copy of its
-// familiar networks. An operation is one run of each, both sent in one pipeline.
+// Scores are kept by a Lua script, which transcribes package score. It works in the
+// slot of a network, on the network, its clients and its pairs, and in the slot of an
+// account, on its score, its right passwords and a copy of its familiar networks. An
+// operation is both; those that come at the same time are one run of the script, and
+// in a Cluster, where slots are apart, each half is a run, both sent in one pipeline.
 // What is kept has the life of a score, and nothing needs a sweep.
 //
 // On failure: an operation returns the error and no standing, no later than its
-// context allows. One of its scripts may have run then; a Record that is sent
+// context allows. One of its halves may have been carried out then; a Record that is sent
 // again counts once. A server that ran out of memory refuses what is new. The
 // package keeps no state of its own that a failover of Redis could contradict,
 // but for what it learnt about attempts in flight in the last seconds.
@@ -52,11 +53,13 @@ type Store struct {
 	now    func() time.Time // nil: the server's
 	meters *meters
 
-	scripts scripts
-	rules   atomic.Pointer[packedRules] // the latest, packed
-	lengths lengths
-	hints   hints
-	census  census
+	script   script
+	gatherer *gatherer                   // nil in a Cluster
+	atOnce   int                         // operations that are asked at once
+	rules    atomic.Pointer[packedRules] // the latest, packed
+	lengths  lengths
+	hints    hints // for a Cluster
+	census   census
 
 	closed  atomic.Bool
 	stop    context.CancelFunc
@@ -84,12 +87,15 @@ func New(client goredis.UniversalClient, cfg Config, opts Options) (*Store, erro
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{
 		client: client, prefix: cfg.Prefix, key: key, hash: store.NewHasher(key), log: log, now: opts.Now,
-		meters: newMeters(), scripts: newScripts(), census: census{limit: int64(cfg.MaxKeys)},
+		meters: newMeters(), script: newScript(), atOnce: 256, census: census{limit: int64(cfg.MaxKeys)},
 		stop: stop, ended: make(chan struct{}),
 	}
 	if err := s.meters.register(opts.Registerer, &s.census); err != nil {
 		stop()
 		return nil, fmt.Errorf("registering the metrics of Redis: %w", err)
+	}
+	if !cfg.Cluster {
+		s.gatherer, s.atOnce = newGatherer(ctx, &s.running, cfg.Timeouts.Call, s.send), joined/2
 	}
 	s.ledger = newLedger(client, cfg, log, opts.Now)
 	s.running.Go(func() { s.countKeys(ctx) })

@@ -5,7 +5,8 @@
 --
 -- A subject is {at, score, counted, repeats, ring, places}, an entry of the ring
 -- a number of 32 bits, a place {guess, ends, points, entry, counts}. An event
--- is {at, entry, guess, outcome, secret, known, familiar, count}.
+-- is {at, entry, guess, outcome, secret, known, familiar, count, counts, create, now}: counts
+-- tells whether its place lapses as a failure.
 
 local floor, max, min = math.floor, math.max, math.min
 
@@ -13,6 +14,7 @@ local POINT, MAX_SCORE, RING_SIZE, MAX_PLACES = 1000, 2147483648, 63, 64
 local UNKNOWN, SUCCESS, FAILURE, UNKNOWN_ACCOUNT, REFUSED, TRAPPED, CROWDED = 0, 1, 2, 3, 4, 5, 7
 local NONE, SURE, UNSURE, ROTATES = 0, 1, 2, 3
 local NO_GUESS = '\0\0\0\0\0\0\0\0'
+local NOTHING = {} -- a ring or places of which there are none; nobody adds to it
 
 -- The tables of score/decay.go, eight octets an entry. As strings they are
 -- constants; tables would be built anew at each run of a script.
@@ -93,7 +95,7 @@ local function decay(s, now)
     s.at = s.at + floor(steps * rules.half_life / 1024)
   end
   if s.score == 0 then
-    s.counted, s.repeats, s.ring = 0, 0, {}
+    s.counted, s.repeats, s.ring = 0, 0, NOTHING
   end
 end
 
@@ -110,6 +112,7 @@ local function find(s, entry)
 end
 
 local function push(s, entry)
+  if s.ring == NOTHING then s.ring = {} end
   while #s.ring >= RING_SIZE do table.remove(s.ring, 1) end
   table.insert(s.ring, entry)
 end
@@ -211,13 +214,14 @@ end
 
 -- reserve returns whether the attempt may go on, and the points of the place
 -- that was taken, nil if none was.
-local function reserve(s, kind, e, counts)
+local function reserve(s, kind, e)
   if kind.refuse == 0 then return true end
   local points = worst(s, kind, e)
   if holds(s, e) or points == 0 then return not refuses(kind, s.score) end
   if refuses(kind, s.score + in_flight(s)) or #s.places >= MAX_PLACES then return false end
+  if s.places == NOTHING then s.places = {} end
   table.insert(s.places,
-    {guess = e.guess, ends = e.at + rules.place_life, points = points, entry = e.entry, counts = counts})
+    {guess = e.guess, ends = e.at + rules.place_life, points = points, entry = e.entry, counts = e.counts})
   return true, points
 end
 
@@ -313,5 +317,5 @@ local function set_back(s, wall)
 end
 
 local function forget(s)
-  s.score, s.counted, s.repeats, s.ring = 0, 0, 0, {}
+  s.score, s.counted, s.repeats, s.ring = 0, 0, 0, NOTHING
 end

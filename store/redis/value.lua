@@ -10,9 +10,18 @@
 local EPOCH, SHORT_SPAN = 1577836800000, 1099511627776 -- from 2020 to 2054
 local LOOK, RESERVE, RECORD, GIVE_BACK, SETTLE = 0, 1, 2, 3, 4
 local FITS, FULL, TAKEN, UNTRACKED = 2, 4, 8, 16 -- flags of a reply; 1 is FAMILIAR
+local ANSWER = '<I6BBI6I4I4'
+local LAPSE_COUNTS, CREATE = 4, 8 -- flags of an operation
+
+-- An operation begins with its verb, and this added where it is for an account's slot.
+local ACCOUNT_SLOT = 128
+
+-- What was right before is a rank. A network's slot is told NOT_YET where it cannot be
+-- known there, and ASKED where the account's slot was asked just before.
+local NOT_YET, ASKED = 255, 254
 
 local function new_subject()
-  return {at = 0, score = 0, counted = 0, repeats = 0, ring = {}, places = {}}
+  return {at = 0, score = 0, counted = 0, repeats = 0, ring = NOTHING, places = NOTHING}
 end
 
 local function pack_ring(ring)
@@ -56,6 +65,7 @@ local function unpack_subject(value, at)
     at = table.remove(ring)
     s.ring = ring
   end
+  if places > 0 then s.places = {} end
   for i = 1, places do
     local p = {}
     p.guess, p.ends, p.points, p.entry, p.counts, at = struct.unpack('<c8I6I4I4B', value, at)
@@ -87,11 +97,15 @@ local function put(key, known, value, till, now)
 end
 
 -- clock returns the present and the time of the operation. A late one happens
--- at its own time, one from the future now.
+-- at its own time, one from the future now. The present is the same in the whole script.
+local server_time
 local function clock(now, at)
   if now == 0 then
-    local t = redis.call('TIME')
-    now = t[1] * 1000 + floor(t[2] / 1000)
+    if not server_time then
+      local t = redis.call('TIME')
+      server_time = t[1] * 1000 + floor(t[2] / 1000)
+    end
+    now = server_time
   end
   if at == 0 then return now, now end
   return now, min(at, now)
@@ -99,18 +113,22 @@ end
 
 local function has(flags, flag) return flags % (2 * flag) >= flag end
 
+-- UNSEEN is the sight of a subject of which nothing is known.
+local UNSEEN = {added = 0, before = 0, flags = 0, points = 0}
+
 -- visit carries out a deed on one subject. A subject is to be written back where
 -- a place was taken or freed, when it is recorded, and when its clock was set
--- back; to be looked at changes nothing. Where there shall be no new subjects, one is seen and not kept.
-local function visit(s, deed, kind, entry, e, options)
-  local sight = {added = 0, before = 0, flags = 0, points = 0}
+-- back; to be looked at changes nothing. Where there shall be no new subjects, one is
+-- seen and not kept.
+local function visit(s, deed, kind, entry, e)
   local known = not empty(s)
-  if not known and deed ~= RESERVE and deed ~= RECORD then return sight end
-  sight.changed = set_back(s, options.now)
+  if not known and deed ~= RESERVE and deed ~= RECORD then return UNSEEN end
+  local sight = {added = 0, before = 0, flags = 0, points = 0}
+  sight.changed = set_back(s, e.now)
   touch(s, e.at, kind)
   e.entry, sight.before = entry, s.score
   if deed == RESERVE then
-    local fits, points = reserve(s, kind, e, options.counts)
+    local fits, points = reserve(s, kind, e)
     sight.changed, sight.points = sight.changed or points ~= nil, points or 0
     if fits then
       sight.flags = FITS
@@ -126,7 +144,7 @@ local function visit(s, deed, kind, entry, e, options)
     if e.outcome == SUCCESS and kind ~= NETWORK then forgive(s, member_of(entry)) end
     sight.changed = true
   end
-  if sight.changed and not known and not options.create and not empty(s) then
+  if sight.changed and not known and not e.create and not empty(s) then
     sight.changed, sight.points, sight.flags = false, 0, sight.flags + UNTRACKED
   end
   if sight.points > 0 then sight.flags = sight.flags + TAKEN end
@@ -142,3 +160,16 @@ end
 -- refresh_after is by how much what is remembered for a span must have aged
 -- before it is written again.
 local function refresh_after(span) return max(min(86400000, floor(span / 4)), 1000) end
+
+-- familiar_till returns until when the other side of a pair is in a ZSET; 0: it is not.
+local function familiar_till(friends, other, at)
+  local till = tonumber(redis.call('ZSCORE', friends, other) or 0)
+  if till <= at then return 0 end
+  return till
+end
+
+-- expire_with_last has a ZSET of times go when the last of them has come.
+local function expire_with_last(friends, now)
+  local last = redis.call('ZRANGE', friends, -1, -1, 'WITHSCORES')
+  redis.call('PEXPIRE', friends, tonumber(last[2]) - now)
+end
