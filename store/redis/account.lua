@@ -27,7 +27,7 @@ end
 -- forget_account returns the networks that the account was familiar to.
 local function forget_account(account_key, rights_key, friends, now)
   local held = redis.call('GET', account_key)
-  local subject = unpack_subject(held, 1)
+  local subject = unpack_subject(ACCOUNT, held, 1)
   touch(subject, now, ACCOUNT)
   forget(subject)
   put(account_key, held, pack(subject), ends(subject), now)
@@ -36,14 +36,13 @@ local function forget_account(account_key, rights_key, friends, now)
 end
 
 -- rank_of returns which of the right passwords a secret is, 0 for none and 1 for the
--- latest, and when it was right last; and all of them as they are kept.
-local function rank_of(rights_key, token, at)
-  local packed = redis.call('GET', rights_key) or ''
+-- latest, and when it was right last.
+local function rank_of(packed, token, at)
   for i = 1, min(#packed / 10, rules.remember) do
     local its, right_at = struct.unpack('<I4I6', packed, 10 * i - 9)
-    if its == token and right_at + rules.remember_for > at then return i, right_at, packed end
+    if its == token and right_at + rules.remember_for > at then return i, right_at end
   end
-  return 0, 0, packed
+  return 0, 0
 end
 
 -- learn notes that the secret was right, perhaps at an earlier time than others.
@@ -86,14 +85,15 @@ local function in_account(account_key, rights_key, friends, operation)
     return ''
   end
 
-  local held = redis.call('GET', account_key)
-  local subject = unpack_subject(held, 1)
+  local held = redis.call('MGET', account_key, rights_key)
+  local kept, rights = held[1], held[2] or ''
+  local subject = unpack_subject(ACCOUNT, kept, 1)
   local till = 0
   if has(flags, PAIR_NAMED) and not has(flags, STRANGER) then till = familiar_till(friends, network, at) end
   local familiar, exempt = till > 0, has(flags, EXEMPT)
   local remembers = secret == SURE and rules.remember > 0 and rules.remember_for > 0
-  local known, right_at, rights = 0, 0, ''
-  if remembers then known, right_at, rights = rank_of(rights_key, token, at) end
+  local known, right_at = 0, 0
+  if remembers then known, right_at = rank_of(rights, token, at) end
 
   local deed = LOOK
   if verb == GIVE_BACK then
@@ -104,13 +104,9 @@ local function in_account(account_key, rights_key, friends, operation)
     deed = RECORD
     if familiar and outcome ~= SUCCESS or exempt then deed = SETTLE end
   end
-  local e = {
-    at = at, guess = guess, outcome = verb == RESERVE and UNKNOWN or outcome, secret = secret, count = number,
-    known = known > 0, familiar = familiar,
-    counts = has(flags, LAPSE_COUNTS), create = has(flags, CREATE), now = now,
-  }
+  local e = event(verb, now, at, guess, outcome, secret, number, known > 0, familiar, flags)
   local sight, seen = visit(subject, deed, ACCOUNT, on_account, e)
-  if sight.changed then put(account_key, held, pack(subject), ends(subject), now) end
+  if sight.changed then put(account_key, kept, pack(subject), ends(subject), now) end
 
   if verb == RECORD and outcome == SUCCESS and remembers
     and (known ~= 1 or at - right_at >= refresh_after(rules.remember_for)) then

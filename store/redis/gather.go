@@ -10,24 +10,28 @@ import (
 )
 
 const (
-	// lanes is how many runs of the script are under way at once: Redis carries out
-	// one while others are on their way. With more of them, fewer would be joined.
-	lanes = 3
+	// pace is how long after a run the next one begins at the soonest. A run costs Redis
+	// and this host more than an operation in it does, and a login takes a hundred
+	// times as long: who comes soon after another waits for a moment, and is joined by
+	// others. Who comes after nobody waits for nothing.
+	pace = time.Millisecond
+	// lanes is how many runs are under way at once, where Redis is far away or slow.
+	lanes = 4
 	// joined is how many calls one run takes before it takes no more. Nobody else is
 	// answered meanwhile, one or two milliseconds, and what a run costs by itself is
 	// next to nothing for each by then.
 	joined = 32
-	// waiting bounds what is queued for a lane. Who finds it full waits for room.
+	// waiting bounds what is queued for a run. Who finds it full waits for room.
 	waiting = 1024
 )
 
-// gatherer joins calls that come at the same time into one run of the script: a run
-// costs Redis as much as half an operation, and a round trip costs both sides more.
-// A call that comes alone goes at once; the more there are, the more are joined.
+// gatherer joins calls that come at the same time into one run of the script. The more
+// there are, the more are joined.
 type gatherer struct {
 	send    func(ctx context.Context, runs [][]*call) error
 	limit   time.Duration // for a run, whoever waits for it
 	queue   chan *request
+	turn    chan time.Time // held by the lane that gathers; when it may send
 	stopped <-chan struct{}
 }
 
@@ -41,7 +45,8 @@ type request struct {
 
 // newGatherer returns a gatherer whose lanes run until ctx ends.
 func newGatherer(ctx context.Context, running *sync.WaitGroup, limit time.Duration, send func(context.Context, [][]*call) error) *gatherer {
-	g := &gatherer{send: send, limit: limit, queue: make(chan *request, waiting), stopped: ctx.Done()}
+	g := &gatherer{send: send, limit: limit, queue: make(chan *request, waiting), turn: make(chan time.Time, 1), stopped: ctx.Done()}
+	g.turn <- time.Time{}
 	for range lanes {
 		running.Go(g.lane)
 	}
@@ -71,18 +76,26 @@ func (g *gatherer) do(ctx context.Context, calls []*call) error {
 	}
 }
 
-// lane makes one run after the other.
+// lane makes one run after the other. One lane gathers while others wait for answers.
 func (g *gatherer) lane() {
 	var batch []*request
 	for {
+		var next time.Time
 		select {
-		case first := <-g.queue:
-			batch = g.collect(append(batch[:0], first))
-			g.carryOut(batch)
-			clear(batch) // what is answered stays alive for nobody
+		case next = <-g.turn:
 		case <-g.stopped:
 			return
 		}
+		select {
+		case first := <-g.queue:
+			time.Sleep(time.Until(next))
+			batch = g.collect(append(batch[:0], first))
+			g.turn <- time.Now().Add(pace)
+		case <-g.stopped:
+			return
+		}
+		g.carryOut(batch)
+		clear(batch) // what is answered stays alive for nobody
 	}
 }
 

@@ -12,23 +12,24 @@ local NETWORK_OP = '<BI6I6BBBBBc8c8I4I4I4I4'
 
 -- open_page returns what is kept under the first three keys. The parts of the page
 -- stay as they are, octet for octet, unless they change.
+local the_page = {}
 local function open_page(page_key, client_key, pair_key, name, now)
   local held = redis.call('MGET', page_key, client_key, pair_key)
-  local p = {key = page_key, held = held[1], part = '\64', till = 0, lodger_till = 0}
-  local after
-  p.network, after = unpack_subject(held[1], 1)
-  if held[1] then
-    p.part, p.till = string.sub(held[1], 1, after - 1), ends(p.network)
-    if after < #held[1] then
-      p.lodger, after = struct.unpack('<I4', held[1], after)
-      p.lodger_part = string.sub(held[1], after)
-      p.client = unpack_subject(p.lodger_part, 1)
+  local p, value, after = the_page, held[1], nil
+  p.key, p.held, p.part, p.till, p.lodger, p.lodger_till = page_key, value, '\64', 0, nil, 0
+  p.network, after = unpack_subject(NETWORK, value, 1)
+  if value then
+    p.part, p.till = string.sub(value, 1, after - 1), ends(p.network)
+    if after < #value then
+      p.lodger, after = struct.unpack('<I4', value, after)
+      p.lodger_part = string.sub(value, after)
+      p.client = unpack_subject(CLIENT, p.lodger_part, 1)
       p.lodger_till = ends(p.client)
     end
   end
   p.lodges = not held[2] and (p.lodger == name or p.lodger_till <= now)
-  if not p.lodges or p.lodger ~= name then p.client = unpack_subject(held[2], 1) end
-  return p, held[2], unpack_subject(held[3], 1), held[3]
+  if not p.lodges or p.lodger ~= name then p.client = unpack_subject(CLIENT, held[2], 1) end
+  return p, held[2], unpack_subject(PAIR, held[3], 1), held[3]
 end
 
 -- keep_page writes the page where the network or a client that lodges has changed.
@@ -65,7 +66,7 @@ end
 local function unfriend(pair_key, friends, account, now)
   redis.call('ZREM', friends, account)
   local held = redis.call('GET', pair_key)
-  local pair = unpack_subject(held, 1)
+  local pair = unpack_subject(PAIR, held, 1)
   touch(pair, now, PAIR)
   forget(pair)
   keep(pair_key, held, pair, now)
@@ -114,19 +115,17 @@ local function in_network(page_key, client_key, pair_key, friends, operation, ra
 
   local accounts, till = 0, 0
   if has_network then
-    accounts = redis.call('ZCOUNT', friends, '(' .. at, '+inf')
+    accounts = redis.call('ZCARD', friends)
+    if accounts > 0 then accounts = redis.call('ZCOUNT', friends, '(' .. at, '+inf') end
     if accounts > 0 and has_pair then till = familiar_till(friends, account, at) end
   end
   local familiar = till > 0
 
   local client_deed, network_deed, pair_deed = deeds(verb, familiar, known, outcome)
-  local e = {
-    at = at, guess = guess, outcome = verb == RESERVE and UNKNOWN or outcome, secret = secret, count = number,
-    known = known > 0 and known < 4, familiar = familiar,
-    -- Whether a pair is familiar cannot be told before it is asked about: places of
-    -- familiar pairs lapse for nothing.
-    counts = has(flags, LAPSE_COUNTS) and not familiar, create = has(flags, CREATE), now = now,
-  }
+  local e = event(verb, now, at, guess, outcome, secret, number, known > 0 and known < 4, familiar, flags)
+  -- Whether a pair is familiar cannot be told before it is asked about: places of
+  -- familiar pairs lapse for nothing.
+  e.counts = e.counts and not familiar
   local on_the_network, seen_network, on_the_pair, seen_pair = UNSEEN, nil, UNSEEN, nil
   if has_network then on_the_network, seen_network = visit(network, network_deed, NETWORK, on_network, e) end
   -- What its network's score refuses needs no place.

@@ -5,8 +5,12 @@
 --
 -- A subject is {at, score, counted, repeats, ring, places}, an entry of the ring
 -- a number of 32 bits, a place {guess, ends, points, entry, counts}. An event
--- is {at, entry, guess, outcome, secret, known, familiar, count, counts, create, now}: counts
--- tells whether its place lapses as a failure.
+-- is {at, now, entry, guess, outcome, secret, known, familiar, count, counts, create}:
+-- counts tells whether its place lapses as a failure, create whether new subjects are
+-- kept.
+--
+-- One operation after the other uses the same tables, and loops count by themselves:
+-- a table or a function for each is what a script would spend half of its time on.
 
 local floor, max, min = math.floor, math.max, math.min
 
@@ -65,15 +69,18 @@ local function points_of(kind, outcome)
   return 0
 end
 
--- decayed is score.Decay: v after a number of steps.
+-- decayed is score.Decay: v after a number of steps, whose factors serve for all that
+-- decays together.
+local factors_of, power, coarse, fine
 local function decayed(v, steps)
-  local halvings = floor(steps / 1024)
-  if v <= 0 or halvings >= 32 then return 0 end
+  if v <= 0 or steps >= 32 * 1024 then return 0 end
   if steps == 0 then return v end
-  local rest = steps % 1024
-  local x = floor(v / 2 ^ halvings)
-  x = floor(x * factor(COARSE, floor(rest / 32)) / 1048576)
-  return floor(x * factor(FINE, rest % 32) / 1048576)
+  if steps ~= factors_of then
+    local rest = steps % 1024
+    factors_of, power = steps, 2 ^ floor(steps / 1024)
+    coarse, fine = factor(COARSE, floor(rest / 32)), factor(FINE, rest % 32)
+  end
+  return floor(floor(floor(v / power) * coarse / 1048576) * fine / 1048576)
 end
 
 local function steps_of(span)
@@ -99,14 +106,16 @@ local function decay(s, now)
   end
 end
 
-local function member_of(entry) return floor(entry / 4096) end
+-- member_of is an entry's member where it stands in the entry.
+local function member_of(entry) return entry - entry % 4096 end
 
 -- find tells whether the ring holds the entry, and any entry of its member.
 local function find(s, entry)
-  local of, member = member_of(entry), false
-  for _, x in ipairs(s.ring) do
+  local ring, of, member = s.ring, member_of(entry), false
+  for i = 1, #ring do
+    local x = ring[i]
     if x == entry then return true, true end
-    member = member or floor(x / 4096) == of
+    member = member or x - x % 4096 == of
   end
   return false, member
 end
@@ -114,33 +123,36 @@ end
 local function push(s, entry)
   if s.ring == NOTHING then s.ring = {} end
   while #s.ring >= RING_SIZE do table.remove(s.ring, 1) end
-  table.insert(s.ring, entry)
+  s.ring[#s.ring + 1] = entry
 end
 
 local function pull(s, member)
-  local kept = {}
-  for _, x in ipairs(s.ring) do
-    if member_of(x) ~= member then kept[#kept + 1] = x end
+  if s.ring == NOTHING then return 0 end
+  local ring, kept = s.ring, {}
+  for i = 1, #ring do
+    if member_of(ring[i]) ~= member then kept[#kept + 1] = ring[i] end
   end
-  local n = #s.ring - #kept
   s.ring = kept
-  return n
+  return #ring - #kept
 end
 
 local function distinct(s)
-  local seen, n = {}, 0
-  for _, x in ipairs(s.ring) do
-    local member = member_of(x)
-    if not seen[member] then
+  local ring, last, n = s.ring, nil, 0
+  if #ring < 2 then return #ring end
+  local seen = {}
+  for i = 1, #ring do
+    local member = member_of(ring[i])
+    if member ~= last and not seen[member] then
       seen[member], n = true, n + 1
     end
+    last = member
   end
   return n
 end
 
 local function in_flight(s)
-  local sum = 0
-  for _, p in ipairs(s.places) do sum = sum + p.points end
+  local places, sum = s.places, 0
+  for i = 1, #places do sum = sum + places[i].points end
   return sum
 end
 
@@ -152,9 +164,10 @@ local function add(s, points, at, kind)
 end
 
 local function lapse(s, now, kind)
-  if #s.places == 0 then return end
-  local kept = {}
-  for _, p in ipairs(s.places) do
+  local places, kept = s.places, {}
+  if #places == 0 then return end
+  for i = 1, #places do
+    local p = places[i]
     if p.ends > now then
       kept[#kept + 1] = p
     elseif p.counts and not find(s, p.entry) then
@@ -187,16 +200,18 @@ local function weigh(s, kind, e, fresh)
 end
 
 local function holds(s, e)
-  local same = e.secret == SURE or e.secret == ROTATES
-  for _, p in ipairs(s.places) do
+  local places, same = s.places, e.secret == SURE or e.secret == ROTATES
+  for i = 1, #places do
+    local p = places[i]
     if e.guess ~= NO_GUESS and p.guess == e.guess or same and p.entry == e.entry then return true end
   end
   return false
 end
 
 local function another(s, member)
-  for _, p in ipairs(s.places) do
-    if member_of(p.entry) ~= member then return true end
+  local places = s.places
+  for i = 1, #places do
+    if member_of(places[i].entry) ~= member then return true end
   end
   return false
 end
@@ -220,15 +235,17 @@ local function reserve(s, kind, e)
   if holds(s, e) or points == 0 then return not refuses(kind, s.score) end
   if refuses(kind, s.score + in_flight(s)) or #s.places >= MAX_PLACES then return false end
   if s.places == NOTHING then s.places = {} end
-  table.insert(s.places,
-    {guess = e.guess, ends = e.at + rules.place_life, points = points, entry = e.entry, counts = e.counts})
+  s.places[#s.places + 1] =
+    {guess = e.guess, ends = e.at + rules.place_life, points = points, entry = e.entry, counts = e.counts}
   return true, points
 end
 
 local function settle(s, e)
   if e.guess == NO_GUESS and (e.outcome == REFUSED or e.outcome == CROWDED) then return false end
-  local kept, freed = {}, false
-  for _, p in ipairs(s.places) do
+  local places, kept, freed = s.places, {}, false
+  if #places == 0 then return false end
+  for i = 1, #places do
+    local p = places[i]
     local mine = p.guess == e.guess and (e.guess ~= NO_GUESS or member_of(p.entry) == member_of(e.entry))
     if mine and (not freed or e.outcome == SUCCESS) then
       freed = true
@@ -286,7 +303,7 @@ local function record(s, kind, e)
     trap(s, kind, e)
     return s.score - before
   end
-  local member, token = member_of(e.entry) * 4096, e.entry % 4096
+  local member, token = member_of(e.entry), e.entry % 4096
   for i = 0, min(max(e.count, 1), RING_SIZE) - 1 do
     e.entry = member + (token + i) % 4096
     count(s, kind, e, fresh)
@@ -308,9 +325,10 @@ local function forgive(s, member)
 end
 
 local function set_back(s, wall)
-  local slack, changed = 1000, false
+  local places, slack, changed = s.places, 1000, false
   if s.at > wall + slack then s.at, changed = wall, true end
-  for _, p in ipairs(s.places) do
+  for i = 1, #places do
+    local p = places[i]
     if p.ends > wall + rules.place_life + slack then p.ends, changed = wall + rules.place_life, true end
   end
   return changed

@@ -20,8 +20,8 @@ local ACCOUNT_SLOT = 128
 -- known there, and ASKED where the account's slot was asked just before.
 local NOT_YET, ASKED = 255, 254
 
-local function new_subject()
-  return {at = 0, score = 0, counted = 0, repeats = 0, ring = NOTHING, places = NOTHING}
+for _, kind in ipairs({CLIENT, NETWORK, ACCOUNT, PAIR}) do
+  kind.subject, kind.sight = {}, {}
 end
 
 local function pack_ring(ring)
@@ -39,15 +39,18 @@ local function pack(s)
   local parts = {
     struct.pack('<BI6I4I4I4B', n + 128, s.at, s.score, s.counted, s.repeats, #s.places), pack_ring(s.ring),
   }
-  for _, p in ipairs(s.places) do
-    parts[#parts + 1] = struct.pack('<c8I6I4I4B', p.guess, p.ends, p.points, p.entry, p.counts and 1 or 0)
+  for i = 1, #s.places do
+    local p = s.places[i]
+    parts[i + 2] = struct.pack('<c8I6I4I4B', p.guess, p.ends, p.points, p.entry, p.counts and 1 or 0)
   end
   return table.concat(parts)
 end
 
--- unpack_subject returns the subject that begins at a position, and where it ends.
-local function unpack_subject(value, at)
-  local s = new_subject()
+-- unpack_subject returns the subject of a kind that begins at a position, and where it
+-- ends. The one before of the same kind is gone.
+local function unpack_subject(kind, value, at)
+  local s = kind.subject
+  s.at, s.score, s.counted, s.repeats, s.ring, s.places = 0, 0, 0, 0, NOTHING, NOTHING
   if not value then return s, at end
   local n, places = string.byte(value, at), 0
   at = at + 1
@@ -79,7 +82,8 @@ end
 -- until then.
 local function ends(s)
   local owed, at = max(s.score, s.repeats), s.at
-  for _, p in ipairs(s.places) do
+  for i = 1, #s.places do
+    local p = s.places[i]
     if p.counts then owed = owed + p.points end
     at = max(at, p.ends)
   end
@@ -113,6 +117,16 @@ end
 
 local function has(flags, flag) return flags % (2 * flag) >= flag end
 
+-- event is what happens, in a table that is the same each time.
+local the_event = {}
+local function event(verb, now, at, guess, outcome, secret, number, known, familiar, flags)
+  local e = the_event
+  e.now, e.at, e.guess, e.secret, e.count, e.known, e.familiar = now, at, guess, secret, number, known, familiar
+  e.outcome = verb == RESERVE and UNKNOWN or outcome
+  e.counts, e.create = has(flags, LAPSE_COUNTS), has(flags, CREATE)
+  return e
+end
+
 -- UNSEEN is the sight of a subject of which nothing is known.
 local UNSEEN = {added = 0, before = 0, flags = 0, points = 0}
 
@@ -123,7 +137,8 @@ local UNSEEN = {added = 0, before = 0, flags = 0, points = 0}
 local function visit(s, deed, kind, entry, e)
   local known = not empty(s)
   if not known and deed ~= RESERVE and deed ~= RECORD then return UNSEEN end
-  local sight = {added = 0, before = 0, flags = 0, points = 0}
+  local sight = kind.sight
+  sight.added, sight.flags, sight.points = 0, 0, 0
   sight.changed = set_back(s, e.now)
   touch(s, e.at, kind)
   e.entry, sight.before = entry, s.score

@@ -17,9 +17,11 @@ type contender struct {
 	load   load.Load
 	child  *child  // nil: its processor time is not measured
 	daemon *daemon // nil: its allocations are not measured
+	store  *child  // the Redis that it asks, if there is one
 
 	perSecond, p50, p99, p999 series
-	cpu, allocations          series // microseconds, and number, of an answer
+	cpu, storeCPU             series // microseconds of an answer
+	allocations               series // number of an answer
 	asked                     int64  // questions in all, those of the warm-up included
 }
 
@@ -38,9 +40,7 @@ func (b *bench) contest(ctx context.Context, rounds int, contenders ...*contende
 }
 
 func (c *contender) run(ctx context.Context) error {
-	var cpu time.Duration
-	var mallocs float64
-	err := c.costs(&cpu, &mallocs)
+	before, err := c.spent()
 	if err != nil {
 		return err
 	}
@@ -51,32 +51,46 @@ func (c *contender) run(ctx context.Context) error {
 	if r.Unheard > 0 || r.Answers == 0 {
 		return fmt.Errorf("%d answers, and %d questions were not answered", r.Answers, r.Unheard)
 	}
-	before, mallocsBefore := cpu, mallocs
-	if err := c.costs(&cpu, &mallocs); err != nil {
+	after, err := c.spent()
+	if err != nil {
 		return err
 	}
+	all := float64(r.All)
 	c.asked += r.All
 	c.perSecond = append(c.perSecond, r.PerSecond())
 	c.p50 = append(c.p50, milliseconds(r.Quantile(50)))
 	c.p99 = append(c.p99, milliseconds(r.Quantile(99)))
 	c.p999 = append(c.p999, milliseconds(r.Quantile(99.9)))
-	c.cpu = append(c.cpu, float64((cpu-before).Nanoseconds())/1e3/float64(r.All))
-	c.allocations = append(c.allocations, (mallocs-mallocsBefore)/float64(r.All))
+	c.cpu = append(c.cpu, microsecondsOf(after.cpu-before.cpu)/all)
+	c.storeCPU = append(c.storeCPU, microsecondsOf(after.store-before.store)/all)
+	c.allocations = append(c.allocations, (after.mallocs-before.mallocs)/all)
 	return nil
 }
 
-// costs reads what the server has used so far.
-func (c *contender) costs(cpu *time.Duration, mallocs *float64) (err error) {
+// costs is what a contender has used so far.
+type costs struct {
+	cpu, store time.Duration
+	mallocs    float64
+}
+
+func (c *contender) spent() (s costs, err error) {
 	if c.child != nil {
-		if *cpu, err = c.child.cpu(); err != nil {
-			return err
+		if s.cpu, err = c.child.cpu(); err != nil {
+			return s, err
+		}
+	}
+	if c.store != nil {
+		if s.store, err = c.store.cpu(); err != nil {
+			return s, err
 		}
 	}
 	if c.daemon != nil {
-		*mallocs, err = c.daemon.metric("go_memstats_mallocs_total")
+		s.mallocs, err = c.daemon.metric("go_memstats_mallocs_total")
 	}
-	return err
+	return s, err
 }
+
+func microsecondsOf(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 

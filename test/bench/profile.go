@@ -26,12 +26,21 @@ func (b *bench) profile(ctx context.Context) (err error) {
 	if err := b.introduce(ctx, d); err != nil {
 		return err
 	}
-	for _, c := range []*contender{
+	contenders := []*contender{
 		d.measured("Dovecot allow", d.dovecot, b.closed(dovecot, b.crowd(load.Allow).Source)),
 		d.measured("Dovecot report", d.dovecot, b.closed(dovecot, b.crowd(load.Report).Source)),
 		d.measured("Postfix decision", d.postfix, b.closed(postfix, b.crowd().Source)),
-	} {
-		if err := b.sample(ctx, d, c); err != nil {
+	}
+	if shared, redis, err := b.startShared(ctx); err != nil {
+		return err
+	} else if shared != nil {
+		defer func() { _ = stopAll(shared.child, redis) }()
+		l := b.closed(dovecot, b.crowd(load.Allow, load.Report).Source)
+		l.Rate = b.rate
+		contenders = append(contenders, shared.measured(fmt.Sprintf("Dovecot allow and report, Redis, at %.0f/s", b.rate), shared.dovecot, l))
+	}
+	for _, c := range contenders {
+		if err := b.sample(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -39,7 +48,8 @@ func (b *bench) profile(ctx context.Context) (err error) {
 }
 
 // sample runs perf while a contender answers.
-func (b *bench) sample(ctx context.Context, d *daemon, c *contender) error {
+func (b *bench) sample(ctx context.Context, c *contender) error {
+	d := c.daemon
 	data := filepath.Join(d.dir, "perf.data")
 	whole := c.load.Warmup + c.load.Duration
 	record := exec.CommandContext(ctx, perf, "record", "-q", "-F", "997", "-g", "-o", data, "-p", strconv.Itoa(d.cmd.Process.Pid),

@@ -9,7 +9,7 @@ local deed, kind, now, outcome, secret, number, known, familiar, counts, guess, 
 kind = ({CLIENT, NETWORK, ACCOUNT, PAIR})[kind + 1]
 
 local held = redis.call('GET', KEYS[1])
-local s = unpack_subject(held, 1)
+local s = unpack_subject(kind, held, 1)
 local e = {
   at = at, guess = guess, outcome = outcome, secret = secret, count = number, known = known == 1,
   familiar = familiar == 1, counts = counts == 1, create = true, now = now,
