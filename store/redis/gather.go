@@ -115,9 +115,13 @@ func (g *gatherer) collect(batch []*request) []*request {
 
 // carryOut sends a batch and answers its callers.
 func (g *gatherer) carryOut(batch []*request) {
+	runs := runsOf(batch)
+	if len(runs) == 0 {
+		return // nobody waits any more
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), g.limit)
 	defer cancel()
-	err := g.send(ctx, runsOf(batch))
+	err := g.send(ctx, runs)
 	for _, r := range batch {
 		if r.err = err; err == nil {
 			r.err = firstError(r.calls)
