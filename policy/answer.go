@@ -68,7 +68,7 @@ func (s *settings) appendAnswer(dst []byte, do action, delay time.Duration) []by
 
 // answer decides about the request that next has read, and leaves the answer in c.out.
 func (c *conn) answer(set *settings) action {
-	n, bad := c.req.parse(c.buf[c.r:c.w])
+	n, bad := c.req.parse(c.buf[c.r:c.w], &c.ending)
 	frame := c.buf[c.r : c.r+n]
 	c.r += n
 	if n > set.maxRequest {
@@ -100,7 +100,8 @@ func (c *conn) answer(set *settings) action {
 func (c *conn) ask(set *settings) guard.Verdict {
 	r, a := &c.req, &c.attempt
 	*a = guard.Attempt{Face: guard.Postfix, Client: r.client, Delayed: c.slept.before(r)}
-	a.Scope, a.Service = set.place(r)
+	place := c.placed.of(set, r)
+	a.Scope, a.Service = place.scope, place.service
 	if len(r.username) > 0 {
 		if string(r.username) != c.login {
 			c.login = string(r.username)
@@ -114,6 +115,7 @@ func (c *conn) ask(set *settings) guard.Verdict {
 			c.srv.judge.Report(success)
 		}
 	}
+	a.At = c.now
 	c.asked.Store(int64(c.now.Sub(c.srv.born)))
 	verdict := c.srv.judge.Check(c.ctx, a)
 	c.asked.Store(notAsking)

@@ -62,6 +62,8 @@ type conn struct {
 	writeUntil time.Time
 
 	req      request
+	ending   ending
+	placed   placed
 	attempt  guard.Attempt
 	login    string // the last one asked about, as a string
 	slept    once
@@ -94,7 +96,9 @@ func (c *conn) serve() {
 		set := c.srv.settings.Load() // it may have waited for a long time
 		asked := c.now
 		do := c.answer(set)
-		c.heard.Store(true)
+		if !c.heard.Load() {
+			c.heard.Store(true)
+		}
 		if err := c.write(set); err != nil {
 			return
 		}

@@ -63,9 +63,16 @@ func whole(b []byte, scanned int) (is bool, newScanned int) {
 // at its first "=", its value is taken as it is, attributes that are not known are
 // skipped, and of one that comes twice the last counts: Postfix sends none twice and
 // lets no line feed into a value. One CR before a line feed belongs to the line's end.
-func (r *request) parse(b []byte) (n int, bad string) {
+// What is known of the last request's ending is used, and kept for the next.
+func (r *request) parse(b []byte, known *ending) (n int, bad string) {
 	*r = request{}
+	same, client := known.begins(b), 0
 	for {
+		if n > 0 && n == same {
+			known.complete(r)
+			n, client = len(b), len(b)
+			break
+		}
 		end := bytes.IndexByte(b[n:], '\n')
 		if end < 0 {
 			return len(b), badLine // which whole rules out
@@ -78,21 +85,36 @@ func (r *request) parse(b []byte) (n int, bad string) {
 		if len(line) == 0 {
 			break
 		}
-		if !r.take(line) {
+		switch r.take(line) {
+		case ofClient:
+			client = n
+		case noAttribute:
 			bad = badLine
 		}
 	}
 	if bad == "" {
+		if client < n {
+			known.learn(b[client:n])
+		}
 		bad = r.read()
 	}
 	return n, bad
 }
 
-// take takes a line over, and tells whether it is an attribute.
-func (r *request) take(line []byte) bool {
+// What a line of a request is.
+type lineKind uint8
+
+const (
+	attribute   lineKind = iota
+	ofClient             // an attribute that is another for each client
+	noAttribute          // not even that
+)
+
+// take takes a line over, and tells what it is.
+func (r *request) take(line []byte) lineKind {
 	n := bytes.IndexByte(line, '=')
 	if n < 1 || len(line) > maxLine {
-		return false
+		return noAttribute
 	}
 	value := line[n+1:]
 	switch string(line[:n]) {
@@ -102,8 +124,12 @@ func (r *request) take(line []byte) bool {
 		r.state = value
 	case "client_address":
 		r.address = value
+		return ofClient
 	case "client_port":
 		r.clientPort = value
+		return ofClient
+	case "client_name", "reverse_client_name":
+		return ofClient
 	case "server_port":
 		r.serverPort = value
 	case "policy_context":
@@ -115,7 +141,7 @@ func (r *request) take(line []byte) bool {
 	case "sasl_username":
 		r.username = value
 	}
-	return true
+	return attribute
 }
 
 // read reads the values that are more than text.
@@ -170,17 +196,34 @@ func parsePort(b []byte) uint16 {
 // that is not listed is judged by the server's port. Where that is not told
 // either, as before Postfix 3.2, only the operator's verdicts count: mail is
 // not stopped by a guess.
-func (s *settings) place(r *request) (guard.Scope, string) {
+func (s *settings) place(r *request) contextRule {
 	if rule, ok := s.contexts[string(r.context)]; ok {
-		return rule.scope, rule.service
+		return rule
 	}
 	service := serviceNamed(r.context)
 	switch parsePort(r.serverPort) {
 	case 0, 25:
-		return guard.OperatorVerdicts, service
+		return contextRule{guard.OperatorVerdicts, service}
 	default:
-		return guard.AllVerdicts, service
+		return contextRule{guard.AllVerdicts, service}
 	}
+}
+
+// placed is the place of the last request of a connection. An smtpd process has one
+// context and one port, and asks for the same place over and over.
+type placed struct {
+	by            *settings
+	context, port []byte
+	rule          contextRule
+}
+
+// of is the place of a request.
+func (p *placed) of(s *settings, r *request) contextRule {
+	if p.by != s || !bytes.Equal(p.context, r.context) || !bytes.Equal(p.port, r.serverPort) {
+		p.by, p.rule = s, s.place(r)
+		p.context, p.port = append(p.context[:0], r.context...), append(p.port[:0], r.serverPort...)
+	}
+	return p.rule
 }
 
 // serviceNamed is the service that a policy_context names; "smtp" if it names

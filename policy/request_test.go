@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -79,7 +80,7 @@ func TestCaptured(t *testing.T) {
 func length(b []byte, scanned int) (n, newScanned int) {
 	is, newScanned := whole(b, scanned)
 	if is {
-		n, _ = new(request).parse(b)
+		n, _ = new(request).parse(b, new(ending))
 	}
 	return n, newScanned
 }
@@ -171,6 +172,62 @@ func TestARequestEndsAtItsFirstEmptyLine(t *testing.T) {
 		}
 		if got != want {
 			t.Fatalf("length(%q) byte by byte = %d, want %d", text, got, want)
+		}
+	}
+}
+
+// TestWhatIsKnownChangesNothing holds requests of which the ending is known to the same
+// requests parsed from their beginning.
+func TestWhatIsKnownChangesNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	lines := []string{
+		"request=smtpd_access_policy\n", "request=other\n", "client_address=192.0.2.1\n", "client_address=192.0.2.2\r\n", "client_name=x\n",
+		"client_port=25\n", "reverse_client_name=y\n", "server_port=587\n", "server_port=\n", "policy_context=submission\r\n", "sasl_username=a=b\n",
+		"sasl_username=\n", "sasl_method=PLAIN\n", "instance=1\n", "protocol_state=RCPT\n", "nothing\n", "=\n", "\n", "\r\n", "\r\r\n",
+	}
+	known, met := new(ending), 0
+	var before []byte
+	for range 100_000 {
+		var b []byte
+		for range random.IntN(5) {
+			b = append(b, lines[random.IntN(len(lines))]...)
+		}
+		if random.IntN(2) == 0 { // it goes on as the last one did
+			b = append(b, before[random.IntN(len(before)+1):]...)
+		}
+		for range random.IntN(3) {
+			b = append(b, lines[random.IntN(len(lines))]...)
+		}
+		b = append(b, '\n')
+		if known.begins(b) > 0 {
+			met++
+		}
+		var got, want request
+		n, bad := got.parse(b, known)
+		wantN, wantBad := want.parse(b, new(ending))
+		if n != wantN || bad != wantBad || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q after %q:\n%d %q %+v, want\n%d %q %+v", b, before, n, bad, got, wantN, wantBad, want)
+		}
+		before = b
+	}
+	if met < 1000 {
+		t.Errorf("the ending was known %d times only", met)
+	}
+}
+
+func TestALongEndingIsNotKept(t *testing.T) {
+	known := new(ending)
+	head := "request=smtpd_access_policy\nclient_address=192.0.2.1\n"
+	for _, long := range []bool{false, true, false} {
+		text := head + "sasl_username=a\n\n"
+		if long {
+			text = head + "sender=" + strings.Repeat("x", longestEnding) + "\n\n"
+		}
+		if _, bad := new(request).parse([]byte(text), known); bad != "" {
+			t.Fatal(bad)
+		}
+		if kept := len(known.text) > 0; kept == long {
+			t.Errorf("of an ending of %d bytes %d are kept", len(text)-len(head), len(known.text))
 		}
 	}
 }

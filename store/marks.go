@@ -35,6 +35,25 @@ func (h Hasher) Names(op *Op) Names {
 	return n
 }
 
+// Named returns the names of those subjects that an operation names, which is all that
+// who only looks needs.
+func (h Hasher) Named(op *Op) (n Names) {
+	if op.Client.IsValid() {
+		n.Client = h.Prefix('c', op.Client)
+	}
+	if op.Network.IsValid() {
+		n.Network = h.Prefix('n', op.Network)
+	}
+	if op.Account == "" {
+		return n
+	}
+	n.Account = h.Account(op.Account)
+	if op.Network.IsValid() {
+		n.Pair = h.pair(n.Network, n.Account)
+	}
+	return n
+}
+
 // Marks returns the marks of an operation.
 func (h Hasher) Marks(op *Op) (m Marks) {
 	if op.Names != nil {

@@ -66,7 +66,12 @@ func (s *Store) do(op *store.Op, out *store.Standing, now int64) {
 
 // begin finds out what an operation is about.
 func (s *Store) begin(a *attempt, op *store.Op, out *store.Standing, now int64) {
-	a.op, a.out, a.marks, a.now, a.wall = op, out, s.hasher.Marks(op), now, now
+	a.op, a.out, a.now, a.wall = op, out, now, now
+	if op.Verb == store.Look && a.trial == nil {
+		a.marks.Names = s.hasher.Named(op) // nothing comes into a ring
+	} else {
+		a.marks = s.hasher.Marks(op)
+	}
 	if !op.At.IsZero() {
 		a.now = max(min(op.At.UnixMilli(), now), 0)
 	}
