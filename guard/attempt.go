@@ -27,6 +27,8 @@ type Attempt struct {
 	Outcome     score.Outcome // Unknown: a question
 	Count       int           // attempts that a report stands for; below 1 is 1
 	ID          uint64        // names the attempt: one that comes twice under it counts once; 0: it comes once
+
+	reported reported
 }
 
 // Face is where an attempt came from.

@@ -17,6 +17,7 @@ import (
 func (g *Guard) Check(ctx context.Context, a *Attempt) Verdict {
 	r := g.rules.Load()
 	who := g.identify(a, r)
+	g.asked(a, &who)
 	v, decided := g.fromLedger(&who, r)
 	if !decided {
 		v = g.fromScores(ctx, a, &who, r)
@@ -50,6 +51,12 @@ type identity struct {
 	secret score.Secret
 	token  uint32
 	guess  uint64 // as store.Op.Guess
+
+	// Where it takes the session to tell guesses apart: for a question that another
+	// came before, the name of the session's first and how many were between; for a
+	// report, how many of the session were asked about since.
+	first         uint64
+	others, later uint32
 }
 
 // key names an attempt between its question and its report; one that cannot be
@@ -72,7 +79,9 @@ func (g *Guard) identify(a *Attempt, r *Rules) identity {
 	}
 	who.secret = secretKind(a)
 	who.token = g.hash.token(who.account, a.Hash, who.secret)
-	who.guess = g.hash.guess(who.addr, who.account, who.token, who.secret, a.Session)
+	if who.guess = a.reported.guess; who.guess == 0 {
+		who.guess = g.hash.guess(who.addr, who.account, who.token, who.secret, a.Session)
+	}
 	l := g.table.now.Load()
 	who.exemptClient = who.addr.IsValid() &&
 		(r.allowClients.Contains(who.addr) || l.prefix(store.Allow, who.addr, who.at, true) != nil)
@@ -134,15 +143,21 @@ func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Ru
 		}
 		v.Standing = b.out[0]
 		v.Would, v.Rule = r.judge(&v.Standing, q)
-		return v.Rule == RuleInFlight || v.Rule == RuleAccountScore && v.Standing.Crowded
+		return v.crowded()
 	}
-	if ask() && r.enforce {
-		g.waiting.wait(ctx, who.client, r.waiting, ask)
+	if ask() && (!r.enforce || g.waiting.wait(ctx, who.client, r.waiting, ask)) && v.crowded() && g.asksAgain(who) {
+		op.Guess = who.guess
+		ask()
 	}
 	if v.Rule == RuleNone && who.exemptClient {
 		v.Rule = RuleAllowed
 	}
 	return v
+}
+
+// crowded tells whether nothing but guesses in flight stand in an attempt's way.
+func (v *Verdict) crowded() bool {
+	return v.Rule == RuleInFlight || v.Rule == RuleAccountScore && v.Standing.Crowded
 }
 
 // question is what judging needs to know of an attempt. login tells whether one is

@@ -67,8 +67,9 @@ type Guard struct {
 	tarpits tarpits
 	waiting waiting
 	brake   brake
-	recent  recent // refusals
-	told    recent // prefixes of which was said that they are not banned
+	recent  recent[Rule] // refusals
+	told    recent[Rule] // prefixes of which was said that they are not banned
+	guesses guesses
 	banners banners
 	metrics *metrics
 

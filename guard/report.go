@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ func (g *Guard) Report(a Attempt) bool {
 		}
 		g.reporting.note(a.Service, g.now())
 	}
+	g.arrived(&a)
 	select {
 	case g.queue <- a:
 		return true
@@ -141,6 +143,7 @@ func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func
 	ops, whos, index := w.ops[:0], w.whos[:len(as)], w.index[:0]
 	for i := range as {
 		whos[i] = g.identify(&as[i], r)
+		g.ended(&as[i], &whos[i])
 		whos[i].scope = AllVerdicts // what happened counts, whoever asked what
 		out[i] = Verdict{rules: r}
 		g.metrics.attempt(&as[i])
@@ -150,7 +153,10 @@ func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func
 			ops, index = append(ops, op), append(index, i)
 		}
 	}
-	standings := w.standings[:len(ops)]
+	for k, i := range index {
+		ops = g.settleLater(ops, k, whos[i].later)
+	}
+	standings := slices.Grow(w.standings[:0], len(ops))[:len(ops)]
 	if err := g.scores.Do(ctx, ops, standings); err != nil {
 		return err
 	}
@@ -211,8 +217,11 @@ func (g *Guard) onlyInFlight(a *Attempt, who *identity) bool {
 	if a.Outcome != score.Refused {
 		return false
 	}
-	rule, ok := g.recent.find(g.key(who), g.now())
-	return ok && rule == RuleInFlight
+	rule, _ := g.recent.find(g.key(who), g.now())
+	if rule != RuleInFlight && who.later > 0 { // perhaps it was refused when it was asked about again
+		rule, _ = g.recent.find(who.guess+uint64(who.later)*nextGuess, g.now())
+	}
+	return rule == RuleInFlight
 }
 
 // counts tells whether an attempt is to be counted at all. What bans decide

@@ -21,10 +21,13 @@ type waiting struct {
 
 // wait asks again whenever places were settled, and once when the time is over, since
 // other hosts settle places too; until ask says that waiting is over, or ctx is. It does
-// not wait at all where too many do.
-func (w *waiting) wait(ctx context.Context, client netip.Prefix, c WaitingConfig, ask func() (again bool)) {
+// not wait at all, and returns false, where too many do.
+func (w *waiting) wait(ctx context.Context, client netip.Prefix, c WaitingConfig, ask func() (again bool)) bool {
+	if c.Max <= 0 {
+		return true // nobody does
+	}
 	if !w.enter(client, c) {
-		return
+		return false
 	}
 	defer w.leave(client)
 	timer := time.NewTimer(c.Max)
@@ -32,15 +35,15 @@ func (w *waiting) wait(ctx context.Context, client netip.Prefix, c WaitingConfig
 	for {
 		settled := w.signal()
 		if !ask() { // it may have been settled before the signal was taken
-			return
+			return true
 		}
 		select {
 		case <-settled:
 		case <-timer.C:
 			ask()
-			return
+			return true
 		case <-ctx.Done():
-			return
+			return true
 		}
 	}
 }
@@ -48,7 +51,7 @@ func (w *waiting) wait(ctx context.Context, client netip.Prefix, c WaitingConfig
 func (w *waiting) enter(client netip.Prefix, c WaitingConfig) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c.Max <= 0 || w.host >= c.HeldHost || w.clients[client] >= c.HeldClient {
+	if w.host >= c.HeldHost || w.clients[client] >= c.HeldClient {
 		return false
 	}
 	if w.clients == nil {

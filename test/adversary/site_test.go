@@ -31,6 +31,8 @@ type plan struct {
 	// activated has the policy sockets kept open while saslguard is away, as
 	// systemd does it.
 	activated bool
+	// atOnce has Dovecot answer wrong passwords without its half a second.
+	atOnce bool
 	// postfix and dovecot are lines added to main.cf and to dovecot.conf.
 	postfix, dovecot string
 }
@@ -116,7 +118,7 @@ func (s *site) newHost(name string, p plan) *host {
 	for _, u := range p.users {
 		passwords[u] = right
 	}
-	d := lab.DovecotOptions{Users: passwords, Extra: p.dovecot}
+	d := lab.DovecotOptions{Users: passwords, Extra: p.dovecot, AtOnce: p.atOnce}
 	if *long {
 		d.FailureDelay = 2 * time.Second // Dovecot's own
 	}

@@ -31,6 +31,9 @@ type DovecotOptions struct {
 	// itself would take 2 s. Without it failures still wait for the next tick
 	// of a half-second clock in Dovecot.
 	FailureDelay time.Duration
+	// AtOnce has failed passwords of the users answered without any wait, as the
+	// passdb's nodelay does.
+	AtOnce bool
 	// SASLPath is where Postfix finds the SASL server; by default a socket in
 	// the directory of this Dovecot.
 	SASLPath string

@@ -135,7 +135,7 @@ func (d *Dovecot) logPath() string    { return filepath.Join(d.Dir, "dovecot.log
 // writeConfig writes dovecot.conf and the users, for root with Debian's
 // accounts and for anybody else with his own.
 func (d *Dovecot) writeConfig(o DovecotOptions) error {
-	users, err := passwdFile(o.Users)
+	users, err := passwdFile(o)
 	if err != nil {
 		return err
 	}
@@ -182,13 +182,17 @@ func (d *Dovecot) writeConfig(o DovecotOptions) error {
 
 // passwdFile writes the users as Dovecot's passwd-file reads them. Passwords
 // are in base64, since the format has no escape for a colon.
-func passwdFile(users map[string]string) (string, error) {
+func passwdFile(o DovecotOptions) (string, error) {
+	extra := ""
+	if o.AtOnce {
+		extra = "::::::nodelay=y"
+	}
 	var file strings.Builder
-	for name, password := range users {
+	for name, password := range o.Users {
 		if name == "" || strings.ContainsAny(name, ":\r\n") {
 			return "", fmt.Errorf("a passwd-file cannot hold the user name %q", name)
 		}
-		fmt.Fprintf(&file, "%s:{PLAIN.b64}%s\n", name, base64.StdEncoding.EncodeToString([]byte(password)))
+		fmt.Fprintf(&file, "%s:{PLAIN.b64}%s%s\n", name, base64.StdEncoding.EncodeToString([]byte(password)), extra)
 	}
 	return file.String(), nil
 }
