@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/saslguard/saslguard/store"
 	"github.com/saslguard/saslguard/store/storetest"
 )
@@ -191,4 +193,21 @@ func TestAnOperationFailsAlone(t *testing.T) {
 	if err := s.Do(t.Context(), ops[:1], out); err == nil {
 		t.Error("half an operation failed, and nobody was told")
 	}
+}
+
+// A server that has become a replica fails the whole run, by the word at which the
+// client lets go of the connection and looks for the master.
+func TestAReplicaIsLeft(t *testing.T) {
+	srv := startServer(t, "--appendonly", "no")
+	s := openStore(t, testConfig(srv.addr), Options{})
+	op := guess(store.Record, 1, 1, storetest.Rules())
+	doOne(t, s, op)
+	srv.do("REPLICAOF", "127.0.0.1", 1)
+	a := s.newAttempt(&op, 0)
+	account := a.accountCall(record, 0, 0)
+	if err := s.send(t.Context(), [][]*call{{&account}}); !goredis.HasErrorPrefix(err, "READONLY") {
+		t.Errorf("a replica says %v, and the call %v", err, account.err)
+	}
+	srv.do("REPLICAOF", "NO", "ONE")
+	doOne(t, s, op)
 }

@@ -18,7 +18,11 @@ for i = 2, #ARGV do
     ok, reply = pcall(in_network, KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], ARGV[i], rank)
     key = key + 4
   end
-  if not ok and type(reply) ~= 'table' then reply = {err = tostring(reply)} end
+  if not ok then
+    reply = {err = type(reply) == 'table' and reply.err or tostring(reply)}
+    -- A client looks for another server only when the whole answer is this.
+    if string.find(reply.err, 'READONLY', 1, true) then return {err = 'READONLY the server is a replica'} end
+  end
   replies[i - 1] = reply
 end
 return replies
