@@ -9,6 +9,7 @@ import (
 
 	"github.com/saslguard/saslguard/admin"
 	"github.com/saslguard/saslguard/configs"
+	"github.com/saslguard/saslguard/guard"
 )
 
 // checkConfig is about saslguard's own configuration.
@@ -151,20 +152,20 @@ func checkFigures(r *Report, h *host) {
 	f := h.running.figures
 	up := f.since(h.at)
 	for _, face := range []struct {
-		id, name, requests string
-		wired              bool
-		fix                string
+		id, name string
+		asked    float64
+		wired    bool
+		fix      string
 	}{
-		{"postfix-attempts", "Postfix", "saslguard_postfix_requests_total", h.postfix.err == nil && len(h.postfix.answers) > 0, "postfix reload"},
-		{"dovecot-attempts", "Dovecot", "saslguard_dovecot_requests_total", h.dovecot.asks(), "doveadm reload"},
+		{"postfix-attempts", "Postfix", f.ofPostfix(), h.postfix.err == nil && len(h.postfix.answers) > 0, "postfix reload"},
+		{"dovecot-attempts", "Dovecot", f.ofDovecot(), h.dovecot.asks(), "doveadm reload"},
 	} {
-		asked := f.sum(face.requests)
 		switch {
 		case !face.wired:
-		case asked > questionsOfOurs:
-			r.ok(face.id, "", "%s has asked %.0f times since saslguard was started", face.name, asked)
+		case face.asked > 0:
+			r.ok(face.id, "", "%s asks: %.0f questions and reports since saslguard was started", face.name, face.asked)
 		case up >= quiet:
-			r.wrong(face.id, "", face.fix+", then log in once and look again", "%s has hardly asked since saslguard was started %s ago", face.name, up.Round(time.Minute))
+			r.wrong(face.id, "", face.fix+", then log in once and look again", "%s has not asked since saslguard was started %s ago", face.name, up.Round(time.Minute))
 		default:
 			r.info(face.id, "", "Log in once and look again.", "%s has not asked since saslguard was started %s ago", face.name, up.Round(time.Second))
 		}
@@ -193,8 +194,24 @@ func checkFigures(r *Report, h *host) {
 	checkClients(r, f)
 }
 
-// questionsOfOurs is how many requests a face may have had that came from here.
-const questionsOfOurs = maxAsked
+// ofDovecot is how many requests were Dovecot's: all but the questions with nothing to
+// judge, since those of this program are such, and it reports nothing.
+func (f figures) ofDovecot() float64 {
+	const requests = "saslguard_dovecot_requests_total"
+	return f.sum(requests) - f.sum(requests, "command", "allow", "answer", "skipped")
+}
+
+// ofPostfix is how many requests were Postfix's: all but those about allowed clients,
+// since this program asks about loopback. Where there are more of those than it is
+// likely to have asked, they are Postfix's too.
+func (f figures) ofPostfix() float64 {
+	all := f.sum("saslguard_postfix_requests_total")
+	allowed := f.sum("saslguard_verdicts_total", "face", "postfix", "rule", string(guard.RuleAllowed))
+	if allowed > maxAsked {
+		return all
+	}
+	return max(0, all-allowed)
+}
 
 // checkClients is about a proxy or a NAT that hides who logs in.
 func checkClients(r *Report, f figures) {

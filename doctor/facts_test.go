@@ -115,10 +115,24 @@ var wrongFacts = []struct {
 	{"Dovecot was not reloaded", func(t *testing.T, h *host) {
 		h.running.figures = metrics(t, "process_start_time_seconds 9000\n")
 	}, "dovecot-attempts", "17m"},
+	{"only this program has asked Dovecot", func(t *testing.T, h *host) {
+		h.running.figures = metrics(t, "process_start_time_seconds 9000\nsaslguard_dovecot_requests_total{command=\"allow\",answer=\"skipped\"} 30\n")
+	}, "dovecot-attempts", "17m"},
+	{"doveadm auth test", func(t *testing.T, h *host) { // of which Dovecot tells no client
+		h.running.figures = metrics(t, "process_start_time_seconds 9000\nsaslguard_dovecot_requests_total{command=\"allow\",answer=\"skipped\"} 2\nsaslguard_dovecot_requests_total{command=\"report\",answer=\"skipped\"} 1\n")
+	}, "", ""},
 	{"it was only just started", func(t *testing.T, h *host) {
 		h.running.figures = metrics(t, "process_start_time_seconds 9990\n")
 	}, "", ""},
 	{"Postfix was not reloaded", func(_ *testing.T, h *host) { h.postfix.answers["inet:127.0.0.1:10035"] = answer{action: "DUNNO"} }, "postfix-attempts", "17m"},
+	{"only this program has asked Postfix's address", func(t *testing.T, h *host) {
+		h.postfix.answers["inet:127.0.0.1:10035"] = answer{action: "DUNNO"}
+		add("saslguard_postfix_requests_total{action=\"dunno\"} 9\nsaslguard_verdicts_total{face=\"postfix\",rule=\"allowed\"} 9\n")(t, h)
+	}, "postfix-attempts", "17m"},
+	{"one has come by Postfix", func(t *testing.T, h *host) {
+		h.postfix.answers["inet:127.0.0.1:10035"] = answer{action: "DUNNO"}
+		add("saslguard_postfix_requests_total{action=\"dunno\"} 4\nsaslguard_verdicts_total{face=\"postfix\",rule=\"allowed\"} 3\n")(t, h)
+	}, "", ""},
 	{"another has the port", func(_ *testing.T, h *host) {
 		h.ports = []taken{{key: "dovecot.listen", address: "127.0.0.1:4001", listening: true, holder: "wforce"}}
 	}, "ports", "wforce"},
