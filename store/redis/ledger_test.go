@@ -180,6 +180,51 @@ func TestPutAll(t *testing.T) {
 	}
 }
 
+// An operator has allowed an address, and a program one that a host name resolves to,
+// while Redis was away: the operator's holds, whichever was there, whichever is later and
+// whichever lasts longer.
+func TestPutAllYieldsToOperators(t *testing.T) {
+	srv, ctx, c := startServer(t), context.Background(), newTestClock()
+	in := func(d time.Duration) time.Time { return c.now().Add(d).UTC() }
+	for i, x := range []struct{ operators, programs, operatorsEnd time.Time }{
+		{in(-time.Minute), in(-time.Minute), time.Time{}},
+		{in(-time.Minute), in(-time.Second), time.Time{}},
+		{in(-time.Second), in(-time.Minute), time.Time{}},
+		{in(-time.Minute), in(-time.Second), in(time.Minute)},
+		{in(-time.Second), in(-time.Minute), in(time.Minute)},
+	} {
+		operators := store.Entry{Kind: store.Allow, Prefix: testBan(1).Prefix, Since: x.operators, Until: x.operatorsEnd, Reason: "the office", By: "root"}
+		programs := store.Entry{Kind: store.Allow, Prefix: testBan(1).Prefix, Since: x.programs, Until: in(15 * time.Minute), Rule: "name home.example.org", By: "mx1"}
+		for j, order := range [][]store.Entry{{operators, programs}, {programs, operators}} {
+			cfg := testConfig(srv.addr)
+			cfg.Prefix = fmt.Sprint("yields", i, j)
+			l := openLedger(t, cfg, c.now)
+			for _, e := range append(order, order...) { // doing it again does no harm
+				if err := l.PutAll(ctx, []store.Entry{e}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := watchTable(t, l).get(operators); got.Reason != operators.Reason || !got.Until.Equal(operators.Until) {
+				t.Errorf("case %d, order %d: %+v is in force", i, j, got)
+			}
+		}
+	}
+	// One that is over yields to nothing.
+	over := store.Entry{Kind: store.Allow, Prefix: testBan(2).Prefix, Since: in(-time.Minute), Until: in(time.Minute), Reason: "the office", By: "root"}
+	l := openLedger(t, testConfig(srv.addr), c.now)
+	if err := l.PutAll(ctx, []store.Entry{over}); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(2 * time.Minute)
+	resolved := store.Entry{Kind: store.Allow, Prefix: over.Prefix, Since: in(-time.Second), Until: in(15 * time.Minute), Rule: "name home.example.org", By: "mx1"}
+	if err := l.PutAll(ctx, []store.Entry{resolved}); err != nil {
+		t.Fatal(err)
+	}
+	if got := watchTable(t, l).get(resolved); got.Rule != resolved.Rule {
+		t.Errorf("%+v is in force", got)
+	}
+}
+
 // TestServerClock runs by the server's clock, over a server that forgets the
 // script and is restarted.
 func TestServerClock(t *testing.T) {

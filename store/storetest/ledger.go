@@ -77,6 +77,30 @@ var ledgerTests = map[string]func(*harness){
 		h.Advance(2 * time.Minute)
 		same(h, "once that is over, a program's holds", h.put(programs).Rule, programs.Rule)
 	},
+	"what a program allows yields however the two cross": func(h *harness) {
+		var all sync.WaitGroup
+		for i := range 8 {
+			operators := store.Entry{Kind: store.Allow, Prefix: client(i), Reason: "the office", By: "root"}
+			programs := store.Entry{Kind: store.Allow, Prefix: client(i), Rule: "name home.example.org", By: "mx1", Until: h.Now().Add(15 * time.Minute)}
+			for j := range 4 {
+				all.Go(func() {
+					if j == i%4 {
+						same(h, "an operator's is in force when it is put", h.put(operators).Rule, "")
+					} else {
+						h.put(programs)
+					}
+				})
+			}
+		}
+		all.Wait()
+		h.Advance(time.Minute)
+		for i := range 8 {
+			programs := store.Entry{Kind: store.Allow, Prefix: client(i), Rule: "name home.example.org", By: "mx2", Until: h.Now().Add(15 * time.Minute)}
+			got := h.put(programs)
+			same(h, "in force", got.Reason, "the office")
+			same(h, "without an end", got.Until.IsZero(), true)
+		}
+	},
 	"bans double": func(h *harness) {
 		for i, want := range []time.Duration{1, 2, 4, 8, 16, 24, 24} {
 			got := h.put(ban(client(1)))
