@@ -27,7 +27,8 @@ const (
 // What a connection is doing. Shutdown closes the idle ones; the others close
 // themselves when they have answered.
 const (
-	idle int32 = iota
+	idle    int32 = iota // it waits for a request
+	partial              // it waits for the rest of one
 	busy
 	closed
 )
@@ -37,6 +38,9 @@ var errStopped = errors.New("the server stops")
 
 // errOversize ends a connection whose request is too long to find its end.
 var errOversize = errors.New("request too long")
+
+// errOver ends a connection of which nothing is to be said.
+var errOver = errors.New("over")
 
 // conn is a connection of an smtpd process: one request at a time, each
 // answered before the next is looked at. Everything is kept from one request
@@ -50,12 +54,14 @@ type conn struct {
 	since time.Time   // when it was opened
 	heard atomic.Bool // it has asked something
 
-	state atomic.Int32
-	asked atomic.Int64 // when the judge was asked, after Server.born
+	state  atomic.Int32
+	unsure atomic.Bool  // it may have been left when the last request came
+	asked  atomic.Int64 // when the judge was asked, after Server.born
 
 	buf     []byte
-	r, w    int // what is read and not yet handled: buf[r:w]
-	scanned int // of that, whole lines without the end of a request
+	r, w    int  // what is read and not yet handled: buf[r:w]
+	scanned int  // of that, whole lines without the end of a request
+	begun   bool // the rest of a request is waited for
 
 	now        time.Time // of the last read or write
 	readUntil  time.Time // the deadlines that are set
@@ -88,63 +94,77 @@ func (c *conn) serve() {
 			c.srv.panicked(c, p)
 		}
 	}()
+	c.ended(listen.Follow(c.nc, c))
+}
+
+// Room implements listen.Inbox: it says how long the rest of a request, or the next one,
+// is waited for.
+func (c *conn) Room() ([]byte, error) {
+	set := c.srv.settings.Load()
+	if c.w-c.r >= set.maxRequest {
+		return nil, errOversize
+	}
+	switch {
+	case c.r == c.w:
+		c.begun = false
+		if err := c.rest(set.idle); err != nil {
+			return nil, err
+		}
+	default:
+		c.state.Store(partial)
+		if c.begun {
+			break
+		}
+		// Once for the whole rest: a byte now and then gains no time.
+		c.begun = true
+		c.readUntil = c.now.Add(set.read)
+		if err := c.nc.SetReadDeadline(c.readUntil); err != nil {
+			return nil, err
+		}
+	}
+	c.makeRoom(set.maxRequest)
+	return c.buf[c.w:], nil
+}
+
+// Came implements listen.Inbox: it answers what is whole.
+func (c *conn) Came(n int) error {
+	c.now = time.Now()
+	if !c.unsure.Load() {
+		c.unsure.Store(true)
+	}
+	if c.r < c.w {
+		c.state.Store(busy)
+	} else if !c.state.CompareAndSwap(idle, busy) {
+		return errStopped
+	}
+	c.w += n
 	for {
-		if err := c.next(c.srv.settings.Load()); err != nil {
-			c.ended(err)
-			return
+		var is bool
+		if is, c.scanned = whole(c.buf[c.r:c.w], c.scanned); !is {
+			return nil
 		}
-		set := c.srv.settings.Load() // it may have waited for a long time
-		asked := c.now
-		do := c.answer(set)
-		if !c.heard.Load() {
-			c.heard.Store(true)
+		if err := c.handle(c.srv.settings.Load()); err != nil {
+			return err
 		}
-		if err := c.write(set); err != nil {
-			return
-		}
-		c.srv.metrics.answered(do, c.now.Sub(asked))
-		if c.ctx.Err() != nil {
-			return // the deadline was missed, or the server is killed
-		}
+		c.begun = false
 	}
 }
 
-// next reads until the next request is whole.
-func (c *conn) next(set *settings) error {
-	begun := false
-	for {
-		var is bool
-		if is, c.scanned = whole(c.buf[c.r:c.w], c.scanned); is {
-			return nil
-		}
-		if c.w-c.r >= set.maxRequest {
-			return errOversize
-		}
-		waiting := c.r == c.w
-		switch {
-		case waiting:
-			if err := c.rest(set.idle); err != nil {
-				return err
-			}
-		case !begun:
-			// Once for the whole rest: a byte now and then gains no time.
-			begun = true
-			c.readUntil = c.now.Add(set.read)
-			if err := c.nc.SetReadDeadline(c.readUntil); err != nil {
-				return err
-			}
-		}
-		c.makeRoom(set.maxRequest)
-		got, err := c.nc.Read(c.buf[c.w:])
-		c.w += got
-		c.now = time.Now()
-		if waiting && got > 0 && !c.state.CompareAndSwap(idle, busy) {
-			return errStopped
-		}
-		if got == 0 && err != nil {
-			return err
-		}
+// handle answers the request that has come.
+func (c *conn) handle(set *settings) error {
+	asked := c.now
+	do := c.answer(set)
+	if !c.heard.Load() {
+		c.heard.Store(true)
 	}
+	if err := c.write(set); err != nil {
+		return errOver
+	}
+	c.srv.metrics.answered(do, c.now.Sub(asked))
+	if c.ctx.Err() != nil {
+		return errOver // the deadline was missed, or the server is killed
+	}
+	return nil
 }
 
 // rest makes the connection idle: from here on Shutdown may close it.
@@ -175,7 +195,7 @@ func (c *conn) makeRoom(most int) {
 		c.w = copy(c.buf, c.buf[c.r:c.w])
 		c.r = 0
 	case c.w == len(c.buf):
-		// next has seen that most is larger than what the full buffer holds.
+		// Room has seen that most is larger than what the full buffer holds.
 		larger := make([]byte, min(2*len(c.buf), most))
 		copy(larger, c.buf)
 		c.buf = larger
@@ -199,7 +219,7 @@ func (c *conn) write(set *settings) error {
 func (c *conn) ended(err error) {
 	rest := c.buf[c.r:c.w]
 	switch {
-	case errors.Is(err, errStopped):
+	case errors.Is(err, errStopped), errors.Is(err, errOver):
 	case errors.Is(err, errOversize):
 		c.srv.malformed(c, badOversize, rest)
 	case len(rest) == 0:

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/saslguard/saslguard/listen"
 )
 
 const (
@@ -69,7 +71,7 @@ func (s *Server) oust() bool {
 		return false
 	}
 	delete(s.conns, oldest)
-	_ = oldest.nc.Close()
+	listen.HangUp(oldest.nc)
 	return true
 }
 
@@ -89,12 +91,12 @@ func (s *Server) closeAll() {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		c.cancel()
-		_ = c.nc.Close()
+		listen.HangUp(c.nc)
 	}
 }
 
-// watch ends questions that take too long. One look at all connections now and
-// then is cheaper than a timer for each request.
+// watch ends questions that take too long, and connections that were left. One look at
+// all of them now and then is cheaper than a timer for each request.
 func (s *Server) watch(alive context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -107,16 +109,26 @@ func (s *Server) watch(alive context.Context) {
 		now := time.Since(s.born)
 		s.mu.Lock()
 		for c := range s.conns {
-			asked := c.asked.Load()
-			if asked == notAsking {
-				continue
-			}
-			if waited := now - time.Duration(asked); waited > hangTimeout {
-				_ = c.nc.Close()
-			} else if waited > checkTimeout {
-				c.cancel()
-			}
+			c.watch(now)
 		}
 		s.mu.Unlock()
+	}
+}
+
+// watch looks at one connection, by the server's clock.
+func (c *conn) watch(now time.Duration) {
+	if state := c.state.Load(); c.unsure.Load() && (state == idle || state == partial) {
+		// Who said something and closed his end at once is not noticed otherwise.
+		c.unsure.Store(false)
+		listen.NoticeEnd(c.nc)
+	}
+	asked := c.asked.Load()
+	if asked == notAsking {
+		return
+	}
+	if waited := now - time.Duration(asked); waited > hangTimeout {
+		listen.HangUp(c.nc)
+	} else if waited > checkTimeout {
+		c.cancel()
 	}
 }

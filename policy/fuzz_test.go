@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/saslguard/saslguard/guard"
+	"github.com/saslguard/saslguard/listen"
 	"github.com/saslguard/saslguard/test/fuzzing"
 )
 
@@ -33,29 +34,16 @@ func FuzzParse(f *testing.F) {
 		nc := &scripted{input: input, piece: 1 + int(mode)}
 		c := newConn(t.Context(), srv, nc)
 		defer c.cancel()
-		answers, consumed := 0, 0
-		for {
-			set := srv.settings.Load()
-			if err := c.next(set); err != nil {
-				c.ended(err)
-				break
-			}
-			begins := c.r
-			c.answer(set)
-			if c.r <= begins || c.r > c.w {
-				t.Fatalf("read from %d to %d of %d bytes", begins, c.r, c.w)
-			}
-			consumed += c.r - begins
-			if !action.Match(c.out) {
-				t.Fatalf("answered %q", c.out)
-			}
-			answers++
-			if len(c.buf) > max(set.maxRequest, initialBuffer) {
-				t.Fatalf("the buffer has %d bytes", len(c.buf))
+		in := &watched{conn: c, t: t}
+		c.ended(listen.Follow(nc, in))
+		for _, answer := range nc.answers {
+			if !action.MatchString(answer) {
+				t.Fatalf("answered %q", answer)
 			}
 		}
-		if consumed > len(input) {
-			t.Fatalf("read %d of %d bytes", consumed, len(input))
+		answers := len(nc.answers)
+		if in.came > len(input) || c.r > c.w {
+			t.Fatalf("read %d of %d bytes", in.came, len(input))
 		}
 		asked, reports := judge.take()
 		if len(asked) > answers || len(reports) > len(asked) {
@@ -69,11 +57,35 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// scripted is a connection that delivers its input in pieces.
+// watched is a connection's inbox that is held to its bounds.
+type watched struct {
+	*conn
+	t    *testing.T
+	came int
+}
+
+func (w *watched) Room() ([]byte, error) {
+	b, err := w.conn.Room()
+	if err == nil && len(b) == 0 {
+		w.t.Fatal("there is no room")
+	}
+	if most := max(w.srv.settings.Load().maxRequest, initialBuffer); len(w.buf) > most {
+		w.t.Fatalf("the buffer has %d bytes", len(w.buf))
+	}
+	return b, err
+}
+
+func (w *watched) Came(n int) error {
+	w.came += n
+	return w.conn.Came(n)
+}
+
+// scripted is a connection that delivers its input in pieces, and keeps the answers.
 type scripted struct {
 	net.Conn
-	input []byte
-	piece int
+	input   []byte
+	piece   int
+	answers []string
 }
 
 func (s *scripted) Read(b []byte) (int, error) {
@@ -85,7 +97,13 @@ func (s *scripted) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (*scripted) RemoteAddr() net.Addr            { return &net.UnixAddr{Net: "unix"} }
-func (*scripted) SetReadDeadline(time.Time) error { return nil }
+func (s *scripted) Write(b []byte) (int, error) {
+	s.answers = append(s.answers, string(b))
+	return len(b), nil
+}
+
+func (*scripted) RemoteAddr() net.Addr             { return &net.UnixAddr{Net: "unix"} }
+func (*scripted) SetReadDeadline(time.Time) error  { return nil }
+func (*scripted) SetWriteDeadline(time.Time) error { return nil }
 
 func TestFuzzBriefly(t *testing.T) { fuzzing.Briefly(t) }

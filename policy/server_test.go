@@ -108,6 +108,30 @@ func TestTruncated(t *testing.T) {
 	eventually(t, "it is gone", func() bool { return s.metric(t, "connections") == 0 })
 }
 
+// Who asks and closes his end at once has his answer, and is not kept.
+func TestHalfClosed(t *testing.T) {
+	s := start(t, testConfig(), &fakeJudge{})
+	for _, address := range []string{s.tcp, s.unix} {
+		network := "tcp"
+		if address == s.unix {
+			network = "unix"
+		}
+		for range 5 {
+			conn := dial(t, network, address)
+			conn.send(t, connect()+connect())
+			_ = conn.Conn.(interface{ CloseWrite() error }).CloseWrite()
+			begun := time.Now()
+			if got := conn.answer() + conn.answer(); got != declinedAnswer+declinedAnswer {
+				t.Errorf("got %q", got)
+			}
+			if got := conn.answer(); got != "" || time.Since(begun) > 10*time.Second {
+				t.Errorf("got %q, and the end after %v", got, time.Since(begun))
+			}
+		}
+	}
+	eventually(t, "they are gone", func() bool { return s.metric(t, "connections") == 0 })
+}
+
 // A request that comes in drops is not waited for, whatever the drops.
 func TestSlowRequest(t *testing.T) {
 	cfg := testConfig()
