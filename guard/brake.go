@@ -25,10 +25,14 @@ const (
 )
 
 type familiarTry struct {
-	at      time.Time
+	at     time.Time
+	pair   familiarPair
+	failed bool
+}
+
+type familiarPair struct {
 	network netip.Prefix
-	pair    uint64
-	failed  bool
+	account string
 }
 
 // on tells whether automatic bans pause at a time.
@@ -51,12 +55,12 @@ func (b *brake) note(t familiarTry, c BrakeConfig) bool {
 	if !t.failed {
 		return false
 	}
-	networks, failed, succeeded := map[netip.Prefix]bool{}, map[uint64]bool{}, map[uint64]bool{}
+	networks, failed, succeeded := map[netip.Prefix]bool{}, map[familiarPair]bool{}, map[familiarPair]bool{}
 	for i := range b.recent {
 		switch r := &b.recent[i]; {
 		case r.at.IsZero() || t.at.Sub(r.at) > brakeWindow:
 		case r.failed:
-			networks[r.network] = true
+			networks[r.pair.network] = true
 			failed[r.pair] = true
 		default:
 			succeeded[r.pair] = true
@@ -74,10 +78,7 @@ func (b *brake) note(t familiarTry, c BrakeConfig) bool {
 
 // brakeNote tells the brake of an attempt of a familiar pair.
 func (g *Guard) brakeNote(who *identity, failed bool, r *Rules) {
-	t := familiarTry{
-		at: who.at, network: who.network, failed: failed,
-		pair: g.hash.guess(who.network.Addr(), who.account, 0, 0, "pair"),
-	}
+	t := familiarTry{at: who.at, pair: familiarPair{who.network, who.account}, failed: failed}
 	if g.brake.note(t, r.brake) {
 		g.log.Error("automatic bans pause: accounts fail from many networks where they always log in, "+
 			"so the password database is likely broken; check it, bans resume by themselves",

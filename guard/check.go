@@ -18,8 +18,8 @@ func (g *Guard) Check(ctx context.Context, a *Attempt) Verdict {
 	r := g.rules.Load()
 	who := g.identify(a, r)
 	g.asked(a, &who)
-	v, decided := g.fromLedger(&who, r)
-	if !decided {
+	var v Verdict
+	if !g.fromLedger(&v, &who, r) {
 		v = g.fromScores(ctx, a, &who, r)
 	}
 	v.rules = r
@@ -51,6 +51,7 @@ type identity struct {
 	secret score.Secret
 	token  uint32
 	guess  uint64 // as store.Op.Guess
+	pair   uint64 // names the client and the account together; 0: not asked for yet
 
 	// Where it takes the session to tell guesses apart: for a question that another
 	// came before, the name of the session's first and how many were between; for a
@@ -65,7 +66,10 @@ func (g *Guard) key(who *identity) uint64 {
 	if who.guess != 0 {
 		return who.guess
 	}
-	return g.hash.guess(who.addr, who.account, 0, score.None, "pair")
+	if who.pair == 0 {
+		who.pair = g.hash.pair(who.addr, who.account)
+	}
+	return who.pair
 }
 
 func (g *Guard) identify(a *Attempt, r *Rules) identity {
@@ -90,35 +94,41 @@ func (g *Guard) identify(a *Attempt, r *Rules) identity {
 	return who
 }
 
-// fromLedger decides what bans and the allowlist decide alone: the precedence
-// is operator's ban, allowlist, automatic ban, score.
-func (g *Guard) fromLedger(who *identity, r *Rules) (Verdict, bool) {
+// fromLedger decides what bans and the allowlist decide alone, and tells whether they
+// did, in a verdict that is zero so far: the precedence is operator's ban, allowlist,
+// automatic ban, score.
+func (g *Guard) fromLedger(v *Verdict, who *identity, r *Rules) bool {
 	if !who.addr.IsValid() && who.account == "" {
-		return Verdict{Rule: RuleUnguarded}, true
+		v.Rule = RuleUnguarded
+		return true
 	}
 	l := g.table.now.Load()
 	if who.addr.IsValid() {
 		if e := l.prefix(store.OperatorBan, who.addr, who.at, true); e != nil {
-			return Verdict{Would: Refuse, Rule: RuleOperatorBan, Entry: e}, true
+			v.Would, v.Rule, v.Entry = Refuse, RuleOperatorBan, e
+			return true
 		}
 	}
 	if who.account != "" {
 		if e := l.account(store.OperatorBan, who.account, who.at); e != nil {
-			return Verdict{Would: Refuse, Rule: RuleAccountBlock, Entry: e}, true
+			v.Would, v.Rule, v.Entry = Refuse, RuleAccountBlock, e
+			return true
 		}
 	}
 	if who.scope == OperatorVerdicts {
-		return Verdict{Rule: RuleNone}, true
+		return true
 	}
 	if who.exemptClient {
-		return Verdict{Rule: RuleAllowed}, who.account == "" || who.exemptAccount
+		v.Rule = RuleAllowed
+		return who.account == "" || who.exemptAccount
 	}
 	if who.addr.IsValid() {
 		if e := l.prefix(store.AutomaticBan, who.addr, who.at, !r.enforce); e != nil {
-			return Verdict{Would: Refuse, Rule: RuleBan, Entry: e}, true
+			v.Would, v.Rule, v.Entry = Refuse, RuleBan, e
+			return true
 		}
 	}
-	return Verdict{}, false
+	return false
 }
 
 // fromScores asks the store, and waits a little where only guesses in flight
@@ -127,7 +137,7 @@ func (g *Guard) fromScores(ctx context.Context, a *Attempt, who *identity, r *Ru
 	b := g.batches.get()
 	defer g.batches.put(b)
 	op := &b.op[0]
-	*op = g.op(a, who, r)
+	g.fill(op, a, who, r)
 	op.Verb = store.Look
 	login := a.Login != ""
 	if login && !a.Stale {
@@ -166,9 +176,9 @@ func (who *identity) question(login bool) question {
 	return question{secret: who.secret, client: !who.exemptClient, account: login && !who.exemptAccount, login: login}
 }
 
-// op is the store's operation for an attempt, without its verb.
-func (g *Guard) op(a *Attempt, who *identity, r *Rules) store.Op {
-	op := store.Op{
+// fill makes the store's operation for an attempt, without its verb.
+func (g *Guard) fill(op *store.Op, a *Attempt, who *identity, r *Rules) {
+	*op = store.Op{
 		ID: a.ID, At: a.At, Account: who.account, AccountExempt: who.exemptAccount,
 		Token: who.token, Secret: who.secret, Guess: who.guess, Outcome: r.outcome(a, who), Count: a.Count, Rules: &r.score,
 		LapseCounts: g.reported.Load(),
@@ -176,15 +186,16 @@ func (g *Guard) op(a *Attempt, who *identity, r *Rules) store.Op {
 	if op.ID == 0 {
 		op.ID = g.random()
 	}
-	who.counted(&op)
-	return op
+	op.Client, op.Network = who.counted()
 }
 
-// counted names the client and the network in an operation, if they are counted.
-func (who *identity) counted(op *store.Op) {
+// counted returns the client and the network as an operation names them: if they are
+// counted.
+func (who *identity) counted() (client, network netip.Prefix) {
 	if !who.exemptClient {
-		op.Client, op.Network = who.client, who.network
+		client, network = who.client, who.network
 	}
+	return client, network
 }
 
 // outcome is what an attempt counts as.

@@ -162,7 +162,8 @@ func TestWhatAnotherHostSettlesIsFound(t *testing.T) {
 	a := w.attempt(bot, "user0@example.org", "x")
 	a.Session = "session-1" // as it was asked about first
 	who := w.guard.identify(&a, w.guard.Rules())
-	op := w.guard.op(&a, &who, w.guard.Rules())
+	var op store.Op
+	w.guard.fill(&op, &a, &who, w.guard.Rules())
 	op.Verb, op.Outcome = store.Record, score.Ignored
 	if err := w.store.Do(t.Context(), []store.Op{op}, make([]store.Standing, 1)); err != nil {
 		t.Fatal(err)

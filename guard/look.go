@@ -39,7 +39,8 @@ func (g *Guard) Look(ctx context.Context, addr netip.Addr, login string) (Insigh
 		AllowedClient: who.exemptClient, AllowedAccount: who.exemptAccount,
 		Entries: g.table.now.Load().covering(&who),
 	}
-	v, decided := g.fromLedger(&who, r)
+	var v Verdict
+	decided := g.fromLedger(&v, &who, r)
 	op := store.Op{Verb: store.Look, Client: who.client, Network: who.network, Account: who.account, AccountExempt: who.exemptAccount, Rules: &r.score}
 	ops, out := [1]store.Op{op}, [1]store.Standing{}
 	err := g.scores.Do(ctx, ops[:], out[:])

@@ -20,6 +20,8 @@ type metrics struct {
 	banErrors   prometheus.Counter
 	tarpitsFull prometheus.Counter
 
+	unread bool // nobody looks at them: what happens all day is not counted
+
 	// The children of every label that Check can meet, so that counting
 	// allocates nothing.
 	byVerdict [3][3][2]map[Rule]prometheus.Counter
@@ -49,6 +51,7 @@ func newMetrics(reg prometheus.Registerer, g *Guard) (*metrics, error) {
 	m.prepare()
 	m.prepareRare()
 	if reg == nil {
+		m.unread = true
 		return m, nil
 	}
 	gauge := func(name, help string, f func() float64, labels prometheus.Labels) prometheus.Collector {
@@ -148,6 +151,9 @@ func label(r Rule) string {
 }
 
 func (m *metrics) verdict(f Face, v *Verdict) {
+	if m.unread {
+		return
+	}
 	done := 0
 	if v.Action == v.Would {
 		done = 1
@@ -158,6 +164,9 @@ func (m *metrics) verdict(f Face, v *Verdict) {
 }
 
 func (m *metrics) attempt(a *Attempt) {
+	if m.unread {
+		return
+	}
 	if c := m.byOutcome[a.Face][a.Outcome]; c != nil {
 		c.Add(float64(max(a.Count, 1)))
 	}

@@ -67,6 +67,8 @@ func (r *recent[V]) turn(now time.Time) {
 // age makes the present generation the old one. The map of the one that is forgotten
 // serves again.
 func (r *recent[V]) age(now time.Time) {
-	clear(r.old)
+	if len(r.old) > 0 { // or what it has grown to would be cleared in vain
+		clear(r.old)
+	}
 	r.old, r.now, r.since = r.now, r.old, now
 }

@@ -148,9 +148,10 @@ func (g *Guard) apply(ctx context.Context, as []Attempt, out []Verdict, ban func
 		out[i] = Verdict{rules: r}
 		g.metrics.attempt(&as[i])
 		if g.counts(&as[i], &whos[i], &out[i], r) {
-			op := g.op(&as[i], &whos[i], r)
+			ops, index = append(ops, store.Op{}), append(index, i)
+			op := &ops[len(ops)-1]
+			g.fill(op, &as[i], &whos[i], r)
 			op.Verb, op.Outcome = store.Record, g.outcome(&as[i], &whos[i], r)
-			ops, index = append(ops, op), append(index, i)
 		}
 	}
 	for k, i := range index {
@@ -230,9 +231,7 @@ func (g *Guard) counts(a *Attempt, who *identity, v *Verdict, r *Rules) bool {
 	if a.Outcome == score.Unknown {
 		return false
 	}
-	ledger, decided := g.fromLedger(who, r)
-	*v = ledger
-	v.rules = r
+	decided := g.fromLedger(v, who, r)
 	return !decided || settles(a, v)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/dchest/siphash"
 
 	"github.com/saslguard/saslguard/score"
+	"github.com/saslguard/saslguard/store"
 )
 
 // secretKind says how much an attempt's password hash tells. Mechanisms that
@@ -102,4 +103,13 @@ func (h hasher) guess(client netip.Addr, account string, token uint32, kind scor
 	binary.LittleEndian.PutUint64(b[24:], h.text('s', session))
 	binary.LittleEndian.PutUint32(b[32:], token)
 	return siphash.Hash(h.k0, h.k1, b[:]) | 1
+}
+
+// pair names an address and an account.
+func (h hasher) pair(a netip.Addr, account string) uint64 {
+	var b [16 + store.MaxAccount]byte
+	ip := a.As16()
+	n := copy(b[:], ip[:])
+	n += copy(b[n:], account)
+	return siphash.Hash(h.k0, h.k1^'p', b[:n]) | 1
 }

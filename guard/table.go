@@ -129,6 +129,9 @@ func setAccount(m map[accountKey]*store.Entry, e store.Event) {
 // observed, inside a wider one that is in force.
 func (l *ledger) prefix(kind store.EntryKind, a netip.Addr, now time.Time, observed bool) *store.Entry {
 	t := l.prefixes[kind]
+	if t.Size() == 0 {
+		return nil
+	}
 	e, ok := t.Lookup(a)
 	if !ok {
 		return nil

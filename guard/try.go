@@ -20,9 +20,11 @@ type Trial struct {
 	Allowed         bool // exempt from the client and network tiers
 
 	guard    *Guard
-	who      identity
+	who      *identity
+	now      identity // of an attempt without a time
 	prepared Prepared
-	told     [1]Attempt // as it is counted
+	told     *Attempt   // as it is counted
+	refused  [1]Attempt // that, of one that was refused or is counted apart
 	out      [1]Verdict
 	question question
 	op       store.Op
@@ -47,10 +49,10 @@ type Prepared struct {
 // It may be called while others are tried.
 func (g *Guard) Prepare(a *Attempt, p *Prepared) {
 	p.who = g.identify(a, g.rules.Load())
+	g.key(&p.who)
 	if trier, ok := g.scores.(store.Trier); ok {
-		op := store.Op{Account: p.who.account}
-		p.who.counted(&op)
-		p.names = trier.Names(&op)
+		client, network := p.who.counted()
+		p.names = trier.Names(client, network, p.who.account)
 	}
 }
 
@@ -58,9 +60,9 @@ func (g *Guard) Prepare(a *Attempt, p *Prepared) {
 // it ended, may have changed since.
 func (g *Guard) TryPrepared(ctx context.Context, a *Attempt, p *Prepared, t *Trial) error {
 	r := g.rules.Load()
-	t.guard, t.told[0] = g, *a
-	t.who = p.who
-	if a.At.IsZero() {
+	t.guard, t.told = g, a
+	if t.who = &p.who; a.At.IsZero() {
+		t.now, t.who = p.who, &t.now
 		t.who.at = g.now()
 	}
 	t.Client, t.Network, t.Account, t.Allowed = t.who.client, t.who.network, t.who.account, t.who.exemptClient
@@ -68,15 +70,16 @@ func (g *Guard) TryPrepared(ctx context.Context, a *Attempt, p *Prepared, t *Tri
 	if !ok || a.Scope != AllVerdicts || a.Outcome == score.Unknown {
 		return g.tryApart(ctx, a, t)
 	}
-	var decided bool
-	if t.Asked, decided = g.fromLedger(&t.who, r); decided {
+	t.Asked = Verdict{}
+	if g.fromLedger(&t.Asked, t.who, r) {
 		return g.tryDecided(ctx, a, t, r)
 	}
-	t.Asked, t.Counted = Verdict{rules: r}, Verdict{rules: r}
+	t.Asked.Rule, t.Asked.rules = RuleNone, r
+	t.Counted = Verdict{rules: r}
 	if a.ID == 0 {
 		_ = g.random() // the question's, which tells it from others in vain
 	}
-	t.op = g.op(a, &t.who, r)
+	g.fill(&t.op, a, t.who, r)
 	t.op.Names = &p.names
 	t.question = t.who.question(a.Login != "")
 	t.op.Verb = store.Look
@@ -87,11 +90,11 @@ func (g *Guard) TryPrepared(ctx context.Context, a *Attempt, p *Prepared, t *Tri
 		g.metrics.storeErrors.Inc()
 		return err
 	}
-	g.answered(&t.Asked, a, &t.who)
-	g.metrics.attempt(&t.told[0])
+	g.answered(&t.Asked, a, t.who)
+	g.metrics.attempt(t.told)
 	g.waiting.wake()
-	g.consequences(&t.told[0], &t.who, &t.op, &t.Counted, func(w wish) *store.Entry { return g.put(ctx, w, r) })
-	g.observeReport(&t.told[0], &t.who, &t.Counted)
+	g.consequences(t.told, t.who, &t.op, &t.Counted, func(w wish) *store.Entry { return g.put(ctx, w, r) })
+	g.observeReport(t.told, t.who, &t.Counted)
 	return nil
 }
 
@@ -103,16 +106,23 @@ func (t *Trial) Judge(*store.Standing) score.Outcome {
 		v.Rule = RuleAllowed
 	}
 	t.conclude()
-	t.op.Outcome = t.guard.outcome(&t.told[0], &t.who, r)
+	if v.Action == Refuse && v.Rule == RuleInFlight {
+		t.op.Outcome = score.Crowded // as Guard.outcome finds out of a report
+	} else if v.Action == Refuse {
+		t.op.Outcome = r.outcome(t.told, t.who)
+	} else {
+		t.op.Outcome = t.guard.outcome(t.told, t.who, r)
+	}
 	return t.op.Outcome
 }
 
 // conclude turns what would be done into what is done, and with it the outcome.
 func (t *Trial) conclude() {
-	a := &t.told[0]
-	t.guard.execute(&t.Asked, a, &t.who)
+	t.guard.execute(&t.Asked, t.told, t.who)
 	if t.Asked.Action == Refuse {
-		a.Outcome = score.Refused
+		t.refused[0] = *t.told
+		t.refused[0].Outcome = score.Refused
+		t.told = &t.refused[0]
 	}
 }
 
@@ -122,17 +132,14 @@ func (g *Guard) tryDecided(ctx context.Context, a *Attempt, t *Trial, r *Rules) 
 	ledger.rules = r
 	t.Asked.rules = r
 	t.conclude()
-	g.answered(&t.Asked, a, &t.who)
-	told := &t.told[0]
-	if settles(told, &ledger) {
-		err := g.Apply(ctx, t.told[:], t.out[:])
-		t.Counted = t.out[0]
-		return err
+	g.answered(&t.Asked, a, t.who)
+	if settles(t.told, &ledger) {
+		return g.applyTold(ctx, t)
 	}
 	t.Counted = ledger
-	g.metrics.attempt(told)
+	g.metrics.attempt(t.told)
 	g.waiting.wake()
-	g.observeReport(told, &t.who, &t.Counted)
+	g.observeReport(t.told, t.who, &t.Counted)
 	return nil
 }
 
@@ -141,10 +148,18 @@ func (g *Guard) tryApart(ctx context.Context, a *Attempt, t *Trial) error {
 	question := *a
 	question.Outcome = score.Unknown
 	t.Asked = g.Check(ctx, &question)
+	t.refused[0] = *a
 	if t.Asked.Action == Refuse {
-		t.told[0].Outcome = score.Refused
+		t.refused[0].Outcome = score.Refused
 	}
-	err := g.Apply(ctx, t.told[:], t.out[:])
+	t.told = &t.refused[0]
+	return g.applyTold(ctx, t)
+}
+
+// applyTold counts an attempt apart from its question.
+func (g *Guard) applyTold(ctx context.Context, t *Trial) error {
+	t.refused[0] = *t.told
+	err := g.Apply(ctx, t.refused[:], t.out[:])
 	t.Counted = t.out[0]
 	return err
 }

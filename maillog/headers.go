@@ -45,7 +45,12 @@ func (h *headers) cut(rest string) (text string, slot *header) {
 	head := rest[:min(len(rest), longestHeader)]
 	sum, end := uint64(0), 0
 	for i := 0; end == 0; i += 8 {
-		w := eightBytes(head, i)
+		var w uint64
+		if i+8 <= len(head) {
+			w = eight(head[i : i+8])
+		} else {
+			w = atMostEight(head[i:])
+		}
 		bracket, colon := w^'['*ones, w^':'*ones
 		found := ((bracket-ones)&^bracket | (colon-ones)&^colon) & tops // the lowest is one of them
 		if found == 0 && i+8 >= len(head) {
@@ -56,7 +61,7 @@ func (h *headers) cut(rest string) (text string, slot *header) {
 			w &= 2<<last - 1
 			end = i + last/8 + 1
 		}
-		sum = (sum ^ w) * 0x9e3779b97f4a7c15 // Knuth's multiplicative hashing, once a word
+		sum = (sum ^ w) * spread
 	}
 	if end < shortestHeader {
 		return "", nil
@@ -64,19 +69,22 @@ func (h *headers) cut(rest string) (text string, slot *header) {
 	return head[:end], &h[sum>>(64-headerBits)]
 }
 
-// eightBytes returns the bytes of s from i on, the first of them in the lowest bits, and
-// zeros behind its end.
-func eightBytes(s string, i int) uint64 {
-	if i+8 > len(s) {
-		var w uint64
-		for k := 0; i+k < len(s); k++ {
-			w |= uint64(s[i+k]) << (8 * k)
-		}
-		return w
-	}
-	s = s[i : i+8]
+// spread is the factor of Knuth's multiplicative hashing.
+const spread = 0x9e3779b97f4a7c15
+
+// eight returns eight bytes, the first of them in the lowest bits.
+func eight(s string) uint64 {
+	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// atMostEight does so with fewer, as if zeros followed.
+func atMostEight(s string) (w uint64) {
+	for i := range min(len(s), 8) {
+		w |= uint64(s[i]) << (8 * i)
+	}
+	return w
 }
 
 // remembered reads what follows the time if its header was read before.

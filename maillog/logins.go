@@ -9,8 +9,8 @@ type logins [512]string
 // copied returns a copy of a login that stays.
 func (l *logins) copied(login string) string {
 	sum := uint64(len(login))
-	sum = (sum ^ eightBytes(login, 0)) * 0x9e3779b97f4a7c15 // as in headers.cut
-	sum = (sum ^ eightBytes(login, max(len(login)-8, 0))) * 0x9e3779b97f4a7c15
+	sum = (sum ^ atMostEight(login)) * spread
+	sum = (sum ^ atMostEight(login[max(len(login)-8, 0):])) * spread
 	slot := &l[sum>>32%uint64(len(l))]
 	if *slot != login {
 		*slot = strings.Clone(login)

@@ -129,7 +129,7 @@ func (p *Parser) begin(yield func(guard.Attempt)) {
 
 // finish reads a line whose envelope was understood.
 func (p *Parser) finish(r *Reading) {
-	*r = p.read()
+	p.read(r)
 	p.line.Host = p.hostName(p.line.Host)
 	p.line.Message = unsafe.Slice(unsafe.StringData(p.message), len(p.message))
 	r.Line = p.line
@@ -160,10 +160,12 @@ func (p *Parser) hostName(name string) string {
 	return p.host
 }
 
-// read reads the message of the line whose envelope was understood.
-func (p *Parser) read() Reading {
-	if r, repeated := p.repeated(); repeated {
-		return r
+// read reads the message of the line whose envelope was understood. Of r it leaves the
+// Line alone.
+func (p *Parser) read(r *Reading) {
+	r.Class, r.Kind, r.Why = Other, "", ""
+	if p.repeated(r) {
+		return
 	}
 	prog := p.prog
 	if prog == nil {
@@ -172,20 +174,19 @@ func (p *Parser) read() Reading {
 	}
 	if prog.read == nil {
 		p.last.forget()
-		return Reading{Kind: prog.kind}
+		r.Kind = prog.kind
+		return
 	}
 	p.kind, p.service = prog.kind, prog.service
-	var class Class
-	var why string
 	if rest, ok := strings.CutPrefix(p.message, "pam_unix("); ok {
-		class, why = p.pam(rest)
+		r.Class, r.Why = p.pam(rest)
 	} else {
-		class, why = prog.read(p, p.message)
+		r.Class, r.Why = prog.read(p, p.message)
 	}
+	r.Kind = p.kind
 	if p.attempts != 1 {
 		p.last.forget()
 	}
-	return Reading{Class: class, Kind: p.kind, Why: why}
 }
 
 // found yields an attempt. The strings are copied here and nowhere else, and of logins

@@ -19,38 +19,39 @@ func (r *repeatable) forget() { r.kept = false }
 // repeated reads how a syslog folds equal lines: rsyslog's "message repeated 3
 // times: [ the message]" holds it whole, the "last message repeated 3 times" of
 // others refers to the line before.
-func (p *Parser) repeated() (r Reading, ok bool) {
+func (p *Parser) repeated(r *Reading) bool {
 	if p.line.Program == "" {
-		return p.repeatedLast()
+		return p.repeatedLast(r)
 	}
 	rest, ok := strings.CutPrefix(p.message, "message repeated ")
 	if !ok {
-		return r, false
+		return false
 	}
 	n, rest, ok := count(rest)
 	rest, framed := strings.CutPrefix(rest, " times: [")
 	if !ok || !framed || !strings.HasSuffix(rest, "]") {
-		return r, false
+		return false
 	}
 	p.times = min(max(n, 1), maxCount)
 	p.message = strings.TrimPrefix(rest[:len(rest)-1], " ")
-	return r, false
+	return false
 }
 
-func (p *Parser) repeatedLast() (r Reading, ok bool) {
+func (p *Parser) repeatedLast(r *Reading) bool {
 	rest, ok := strings.CutPrefix(p.message, "last message repeated ")
 	if !ok {
-		return r, false
+		return false
 	}
 	n, rest, ok := count(rest)
 	if !ok || rest != " times" && rest != " time" {
-		return r, false
+		return false
 	}
 	if !p.last.kept || p.last.host != p.line.Host {
-		return r, true
+		return true
 	}
 	a := p.last.attempt
 	a.At, a.Count = p.line.At, min(a.Count*max(n, 1), maxCount)
 	p.yield(a)
-	return Reading{Class: Login, Kind: p.last.kind}, true
+	r.Class, r.Kind = Login, p.last.kind
+	return true
 }

@@ -112,6 +112,12 @@ func all(s, more string) bool {
 // mechanism returns the name of a SASL mechanism in capitals, a constant for those
 // that are common, "" for what cannot be one (RFC 4422, section 3.1).
 func mechanism(s string) string {
+	switch s { // as nearly all are
+	case "PLAIN":
+		return "PLAIN"
+	case "LOGIN":
+		return "LOGIN"
+	}
 	if len(s) == 0 || len(s) > 20 || !all(s, "-_") {
 		return ""
 	}

@@ -3,8 +3,6 @@ package replay
 import (
 	"context"
 	"time"
-
-	"github.com/saslguard/saslguard/guard"
 )
 
 // maxOpen is how many logs are read at the same time. Rotated logs follow each
@@ -17,7 +15,8 @@ type merger struct {
 	waiting []*stream // by their first lines
 	open    []*stream
 	start   func(*stream)
-	emit    func([]guard.Attempt) error
+	emit    func(part) error // to so many readers, each of which releases the part's batch
+	readers int
 }
 
 // run hands on the attempts of all logs.
@@ -38,7 +37,7 @@ func (m *merger) run(ctx context.Context) error {
 			m.begin()
 			continue
 		}
-		if err := m.emit(first.cut(m.limit(second))); err != nil {
+		if err := m.emit(first.cut(m.limit(second), m.readers)); err != nil {
 			return err
 		}
 	}
@@ -89,14 +88,19 @@ func (m *merger) limit(second *stream) time.Time {
 	return limit
 }
 
-// cut takes what is not after a limit from the head, and one attempt at least.
-func (s *stream) cut(limit time.Time) []guard.Attempt {
+// cut takes what is not after a limit from the head, and one attempt at least. The part
+// is held for whoever gets it.
+func (s *stream) cut(limit time.Time, holders int) part {
 	n := len(s.head)
 	if !limit.IsZero() {
 		for n = 1; n < len(s.head) && !s.head[n].At.After(limit); n++ {
 		}
 	}
-	taken := s.head[:n:n]
+	taken := part{s.head[:n:n], s.current}
 	s.head = s.head[n:]
+	s.current.hold(holders)
+	if len(s.head) == 0 {
+		s.current.release()
+	}
 	return taken
 }

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/saslguard/saslguard/guard"
 	"github.com/saslguard/saslguard/maillog"
 	"github.com/saslguard/saslguard/maillog/logfile"
 )
@@ -97,9 +96,9 @@ func readAll(ctx context.Context, logs []*logfile.Log, sims []*simulation, o *Op
 		defer watchProgress(logs, o.Progress)()
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	queues := make([]chan []guard.Attempt, len(sims))
+	queues := make([]chan part, len(sims))
 	for i, s := range sims {
-		queues[i] = make(chan []guard.Attempt, simQueue)
+		queues[i] = make(chan part, simQueue)
 		group.Go(func() error { return s.prepare(ctx, queues[i]) })
 		group.Go(func() error { return s.run(ctx) })
 		group.Go(func() error { s.note(); return nil })
@@ -107,10 +106,11 @@ func readAll(ctx context.Context, logs []*logfile.Log, sims []*simulation, o *Op
 	m := merger{
 		waiting: slices.Clone(streams),
 		start:   func(s *stream) { group.Go(func() error { s.run(ctx, o.Log); return nil }) },
-		emit: func(batch []guard.Attempt) error {
+		readers: len(queues),
+		emit: func(p part) error {
 			for _, q := range queues {
 				select {
-				case q <- batch:
+				case q <- p:
 				case <-ctx.Done():
 					return ctx.Err()
 				}

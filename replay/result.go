@@ -39,8 +39,8 @@ func (r *reporter) result() Result {
 			out.Totals.Accounts++
 		}
 	}
-	out.Clients, out.Listed.Clients = listed(r, r.clients(clients), compareClients)
-	out.Accounts, out.Listed.Accounts = listed(r, r.accounts(accounts), compareAccounts)
+	out.Clients, out.Listed.Clients = foremost(r, r.clients(clients), compareClients, r.client)
+	out.Accounts, out.Listed.Accounts = foremost(r, r.accounts(accounts), compareAccounts, r.account)
 	out.Distributed, out.Listed.Distributed = listed(r, r.attacks(clients, accounts), compareAttacks)
 	out.FalseAlarms, out.Listed.FalseAlarms = listed(r, r.falseAlarms(clients), compareFalseAlarms)
 	if st.watch != nil {
@@ -58,6 +58,20 @@ func listed[T any](r *reporter, rows []T, compare func(a, b T) int) ([]T, int) {
 	}
 	if rows == nil {
 		rows = []T{} // an empty list in JSON, not null
+	}
+	return rows, n
+}
+
+// foremost sorts subjects and returns rows of the first of them, and how many there were.
+func foremost[S, T any](r *reporter, subjects []S, compare func(a, b S) int, row func(S) T) ([]T, int) {
+	slices.SortFunc(subjects, compare)
+	n := len(subjects)
+	if r.top > 0 && n > r.top {
+		subjects = subjects[:r.top]
+	}
+	rows := make([]T, len(subjects))
+	for i, s := range subjects {
+		rows[i] = row(s)
 	}
 	return rows, n
 }
@@ -107,14 +121,14 @@ func (r *reporter) inFocus() (clients, accounts map[uint32]bool) {
 
 func has(numbers map[uint32]bool, n uint32) bool { return numbers == nil || numbers[n] }
 
-func (r *reporter) clients(wanted map[uint32]bool) []Client {
-	var rows []Client
+func (r *reporter) clients(wanted map[uint32]bool) []*client {
+	var all []*client
 	for _, c := range r.s.stats.clients.subjects {
 		if has(wanted, c.number) {
-			rows = append(rows, r.client(c))
+			all = append(all, c)
 		}
 	}
-	return rows
+	return all
 }
 
 func (r *reporter) client(c *client) Client {
@@ -126,25 +140,29 @@ func (r *reporter) client(c *client) Client {
 	}
 }
 
-func compareClients(a, b Client) int {
-	return cmp.Or(cmp.Compare(b.Failures, a.Failures), a.prefix.Compare(b.prefix))
+func compareClients(a, b *client) int {
+	return cmp.Or(cmp.Compare(b.failures, a.failures), a.prefix.Compare(b.prefix))
 }
 
-func (r *reporter) accounts(wanted map[uint32]bool) []Account {
-	var rows []Account
+func (r *reporter) accounts(wanted map[uint32]bool) []*account {
+	var all []*account
 	for _, a := range r.s.stats.accounts.subjects {
 		if a.failures > 0 && has(wanted, a.number) {
-			rows = append(rows, Account{
-				Account: a.name, Failures: a.failures, Verified: a.verified, Clients: a.clients, Successes: a.successes,
-				First: r.time(a.first), Last: r.time(a.last),
-			})
+			all = append(all, a)
 		}
 	}
-	return rows
+	return all
 }
 
-func compareAccounts(a, b Account) int {
-	return cmp.Or(cmp.Compare(b.Failures, a.Failures), cmp.Compare(a.Account, b.Account))
+func (r *reporter) account(a *account) Account {
+	return Account{
+		Account: a.name, Failures: a.failures, Verified: a.verified, Clients: a.clients, Successes: a.successes,
+		First: r.time(a.first), Last: r.time(a.last),
+	}
+}
+
+func compareAccounts(a, b *account) int {
+	return cmp.Or(cmp.Compare(b.failures, a.failures), cmp.Compare(a.name, b.name))
 }
 
 // attacks are those that the guard itself has called distributed: it delayed or

@@ -29,6 +29,7 @@ type simulation struct {
 	said  *sayings
 	focus Focus
 	trial guard.Trial // of one attempt after the other
+	one   guard.Attempt
 
 	// Who the attempts are about is found out ahead, in a goroutine of its own.
 	ready chan prepared
@@ -72,10 +73,11 @@ func newSimulation(set RuleSet, l limits, focus Focus) (*simulation, error) {
 		set: set, rules: rules, said: newSayings(), focus: focus, stats: newStats(l, focus), done: make(chan error, 1),
 		noted: make(chan []step, stepQueue), spare: make(chan []step, stepQueue+2),
 		ready: make(chan prepared, readyQueue), used: make(chan []guard.Prepared, readyQueue+2),
+		steps: make([]step, 0, stepBatch),
 	}
 	s.store, err = memory.Open(
 		memory.Config{Subjects: maxSubjects, Bans: maxBans, Familiar: maxFamiliar},
-		memory.Options{Now: s.clock.Now, Key: fixedKey})
+		memory.Options{Now: s.clock.Now, Key: fixedKey, Alone: true})
 	if err != nil {
 		return nil, err
 	}
@@ -103,27 +105,27 @@ const (
 	readyQueue = 2
 )
 
-// prepared is a batch of attempts, and who each is about.
+// prepared is a part of a batch, and who each of its attempts is about.
 type prepared struct {
-	attempts []guard.Attempt
-	who      []guard.Prepared
+	part
+	who []guard.Prepared
 }
 
-// prepare finds out who the attempts of batches are about until there are no more.
-func (s *simulation) prepare(ctx context.Context, batches <-chan []guard.Attempt) error {
+// prepare finds out who the attempts of parts are about until there are no more.
+func (s *simulation) prepare(ctx context.Context, parts <-chan part) error {
 	defer close(s.ready)
-	for batch := range batches {
+	for p := range parts {
 		var who []guard.Prepared
 		select {
 		case who = <-s.used:
 		default:
 		}
-		who = slices.Grow(who[:0], len(batch))[:len(batch)]
-		for i := range batch {
-			s.guard.Prepare(&batch[i], &who[i])
+		who = slices.Grow(who[:0], len(p.attempts))[:len(p.attempts)]
+		for i := range p.attempts {
+			s.guard.Prepare(&p.attempts[i], &who[i])
 		}
 		select {
-		case s.ready <- prepared{batch, who}:
+		case s.ready <- prepared{p, who}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -134,14 +136,15 @@ func (s *simulation) prepare(ctx context.Context, batches <-chan []guard.Attempt
 // run replays what is prepared until there is no more, and has the figures noted.
 func (s *simulation) run(ctx context.Context) error {
 	defer close(s.noted)
-	for batch := range s.ready {
-		for i := range batch.attempts {
-			if err := s.attempt(ctx, &batch.attempts[i], &batch.who[i]); err != nil {
+	for p := range s.ready {
+		for i := range p.attempts {
+			if err := s.attempt(ctx, &p.attempts[i], &p.who[i]); err != nil {
 				return err
 			}
 		}
+		p.of.release()
 		select {
-		case s.used <- batch.who:
+		case s.used <- p.who:
 		default:
 		}
 	}
@@ -180,15 +183,18 @@ func (s *simulation) note() {
 // that stands for several attempts is as many, since each would have been judged.
 func (s *simulation) attempt(ctx context.Context, a *guard.Attempt, who *guard.Prepared) error {
 	s.clock.reach(a.At)
-	one := *a
-	one.Count = 1
+	one := a
+	if a.Count > 1 {
+		s.one = *a
+		one, s.one.Count = &s.one, 1
+	}
 	times := 1
 	for left := max(a.Count, 1); left > 0; left -= times {
 		times = 1
 		if s.trial.Asked.Rule == guard.RuleBan && left < a.Count {
 			times = left // a ban counts nothing: the others meet it as the last one did
 		}
-		if err := s.guard.TryPrepared(ctx, &one, who, &s.trial); err != nil {
+		if err := s.guard.TryPrepared(ctx, one, who, &s.trial); err != nil {
 			return fmt.Errorf("simulating: %w", err)
 		}
 		if len(s.steps) == stepBatch {
@@ -196,7 +202,7 @@ func (s *simulation) attempt(ctx context.Context, a *guard.Attempt, who *guard.P
 				return err
 			}
 		}
-		s.steps = append(s.steps, step{})
+		s.steps = s.steps[:len(s.steps)+1]
 		s.steps[len(s.steps)-1].of(a, &s.trial, times, s.focus)
 	}
 	return nil

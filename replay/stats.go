@@ -123,10 +123,12 @@ type step struct {
 
 // of fills in a step.
 func (st *step) of(a *guard.Attempt, t *guard.Trial, times int, focus Focus) {
-	st.at, st.times = a.At.UnixMilli(), times
-	st.failed, st.passed, st.allowed = failed(a.Outcome), a.Outcome == score.Success, t.Allowed
-	st.client, st.network, st.account = t.Client, t.Network, t.Account
-	st.action, st.delay, st.rule = t.Asked.Action, t.Asked.Delay, t.Asked.Rule
+	*st = step{
+		at: a.At.UnixMilli(), times: times,
+		failed: failed(a.Outcome), passed: a.Outcome == score.Success, allowed: t.Allowed,
+		client: t.Client, network: t.Network, account: t.Account,
+		action: t.Asked.Action, delay: t.Asked.Delay, rule: t.Asked.Rule,
+	}
 	if e := t.Counted.Entry; e != nil && e.Since.UnixMilli() == st.at {
 		st.banned, st.until = true, e.Until.UnixMilli()
 	}

@@ -26,8 +26,10 @@ const (
 // reading goroutine's until batches is closed.
 type stream struct {
 	log     *logfile.Log
-	batches chan []guard.Attempt
-	head    []guard.Attempt // taken from batches, and not merged yet
+	batches chan *batch
+	spare   chan *batch     // come back
+	current *batch          // taken from batches
+	head    []guard.Attempt // of it, not merged yet
 
 	since, until time.Time // attempts outside are not handed on; zero: no bound
 
@@ -39,7 +41,7 @@ type stream struct {
 
 func newStream(log *logfile.Log, o *Options) *stream {
 	return &stream{
-		log: log, batches: make(chan []guard.Attempt, batchQueue), since: o.Since, until: o.Until,
+		log: log, batches: make(chan *batch, batchQueue), spare: make(chan *batch, batchQueue), since: o.Since, until: o.Until,
 		file: File{Name: log.Name()}, programs: map[string]*Program{}, reasons: map[string]int{},
 	}
 }
@@ -49,43 +51,35 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 	defer close(s.batches)
 	o.Latest = s.log.Changed()
 	parser := maillog.New(o)
-	var batch []guard.Attempt
+	b := s.empty()
 	lines := 0 // since the last batch
 	hand := func() bool {
 		lines = 0
-		if len(batch) == 0 {
+		if len(b.attempts) == 0 {
 			return ctx.Err() == nil
 		}
 		select {
-		case s.batches <- batch:
-			batch = make([]guard.Attempt, 0, batchAttempts)
+		case s.batches <- b:
+			b = s.empty()
 			return true
 		case <-ctx.Done():
 			return false
 		}
 	}
 	var r maillog.Reading
-	yield := func(a guard.Attempt) { batch = append(batch, a) }
+	yield := func(a guard.Attempt) { b.attempts = append(b.attempts, a) }
 	err := s.log.Lines(func(line []byte) bool {
 		s.file.Lines++
 		lines++
-		before := len(batch)
+		before := len(b.attempts)
 		if at, passes := parser.Skim(line, &r, yield); passes {
 			s.read.Lines++
 			s.read.Other++
 			s.seen(at)
 		} else {
-			program := s.count(&r, line)
-			taken := before
-			for i := before; i < len(batch); i++ {
-				if s.take(&batch[i], program) {
-					batch[taken] = batch[i]
-					taken++
-				}
-			}
-			batch = batch[:taken]
+			s.choose(b, before, s.count(&r, line))
 		}
-		if len(batch) >= batchAttempts || lines >= batchLines {
+		if len(b.attempts) >= batchAttempts || lines >= batchLines {
 			return hand()
 		}
 		return true
@@ -96,6 +90,21 @@ func (s *stream) run(ctx context.Context, o maillog.Options) {
 	_, cut := s.log.Count()
 	s.read.Cut = int(cut)
 	hand()
+}
+
+// choose leaves out of a batch what is not to be replayed of a line's attempts, which
+// begin somewhere.
+func (s *stream) choose(b *batch, from int, program *Program) {
+	to := from
+	for i := from; i < len(b.attempts); i++ {
+		if s.take(&b.attempts[i], program) {
+			if to < i {
+				b.attempts[to] = b.attempts[i]
+			}
+			to++
+		}
+	}
+	b.attempts = b.attempts[:to]
 }
 
 // count counts a line. It returns the program of a line that tells of logins.
@@ -181,11 +190,12 @@ func (s *stream) take(a *guard.Attempt, p *Program) bool {
 func (s *stream) next(ctx context.Context) *guard.Attempt {
 	for len(s.head) == 0 {
 		select {
-		case batch, ok := <-s.batches:
+		case b, ok := <-s.batches:
 			if !ok {
 				return nil
 			}
-			s.head = batch
+			s.current, s.head = b, b.attempts
+			b.hold(1)
 		case <-ctx.Done():
 			return nil
 		}

@@ -56,7 +56,7 @@ func (s *Subject) Reserve(k Kind, e Event, counts bool, r *Rules) (fits, taken b
 		return true, false
 	}
 	points := s.worst(k, e, r)
-	if s.holds(e) || points == 0 {
+	if s.holds(&e) || points == 0 {
 		return !r.Refuses(k, s.Score), false
 	}
 	if r.Refuses(k, s.Score+s.inFlight()) || len(s.Places) >= MaxPlaces {
@@ -70,7 +70,7 @@ func (s *Subject) Reserve(k Kind, e Event, counts bool, r *Rules) (fits, taken b
 
 // holds tells whether the attempt is in flight already, or another with the
 // same account and password, which can teach the attacker nothing more.
-func (s *Subject) holds(e Event) bool {
+func (s *Subject) holds(e *Event) bool {
 	same := e.Secret == Sure || e.Secret == Rotates
 	for _, p := range s.Places {
 		if e.Guess != 0 && p.Guess == e.Guess || same && p.Entry == e.Entry {
@@ -90,7 +90,7 @@ func (s *Subject) worst(k Kind, e Event, r *Rules) Milli {
 			e.Outcome = Failure
 		}
 	}
-	points, _ := s.weigh(k, e, e.Secret == None || e.Secret == Unsure, r)
+	points, _ := s.weigh(k, &e, met{}, e.Secret == None || e.Secret == Unsure, r)
 	if points > 0 && k == Client && len(s.Ring) == 0 && s.another(e.Entry.Member()) {
 		points += r.FurtherAccount // whichever is reported first, this or that one is a further account
 	}
@@ -112,7 +112,9 @@ func (s *Subject) another(member uint32) bool {
 // them all, since it was asked about more than once. One of them that was refused
 // frees none: it has no place, and what it would free is that of another, which is
 // being verified.
-func (s *Subject) Settle(e Event) bool {
+func (s *Subject) Settle(e Event) bool { return s.settle(&e) }
+
+func (s *Subject) settle(e *Event) bool {
 	if e.Guess == 0 && (e.Outcome == Refused || e.Outcome == Crowded) {
 		return false
 	}

@@ -26,10 +26,12 @@ func (e Entry) Member() uint32 { return uint32(e) >> tokenBits }
 // find tells whether the ring holds the entry, and any entry of its member.
 func (s *Subject) find(e Entry) (entry, member bool) {
 	for _, x := range s.Ring {
-		if x == e {
-			return true, true
+		if x ^= e; x < 1<<tokenBits { // the member's
+			if x == 0 {
+				return true, true
+			}
+			member = true
 		}
-		member = member || x.Member() == e.Member()
 	}
 	return false, member
 }
@@ -48,8 +50,9 @@ func (s *Subject) push(e Entry) {
 // has tells whether a member has one of the entries. Who guesses at the same account
 // again and again has it among the latest.
 func has(ring []Entry, member uint32) bool {
+	like := Entry(member << tokenBits)
 	for i := len(ring) - 1; i >= 0; i-- {
-		if ring[i].Member() == member {
+		if ring[i]^like < 1<<tokenBits {
 			return true
 		}
 	}

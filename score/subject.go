@@ -67,12 +67,15 @@ func (s *Subject) Empty() bool {
 // forgives by calling Forgive, because what is forgiven is not the same for
 // every kind of subject.
 func (s *Subject) Record(k Kind, e Event, r *Rules) Milli {
-	if s.twice(&e) {
-		return 0
+	var met met
+	if e.indistinct() {
+		if met = s.meet(e.Entry); met.entry {
+			return 0
+		}
 	}
 	// Without a secret the ring tells only whether the same report came twice.
 	// One that settles a place has not come before.
-	fresh := s.Settle(e) && e.Secret == None
+	fresh := s.settle(&e) && e.Secret == None
 	if r.Tiers(k).Ceiling() == 0 {
 		return 0
 	}
@@ -81,29 +84,34 @@ func (s *Subject) Record(k Kind, e Event, r *Rules) Milli {
 		s.trap(k, e, r)
 		return s.Score - before
 	}
+	first := e.Entry
 	for i := range min(max(e.Count, 1), RingSize) {
 		// Attempts that one event stands for have no tokens: each is a new guess.
-		one := e
-		one.Entry = MakeEntry(e.Entry.Member(), uint32(e.Entry)+uint32(i))
-		s.count(k, one, fresh, r)
+		e.Entry = MakeEntry(first.Member(), uint32(first)+uint32(i))
+		s.count(k, &e, met, fresh, r)
+		met.looked = false
 	}
 	return max(0, s.Score-before) // a reload may have lowered the ceiling
 }
 
-// twice tells whether a failure that nothing tells from others was recorded before, as
-// when an answer was lost: settling once more would free the place of another. If that
+// indistinct tells of a failure that nothing tells from others. If it was recorded before,
+// as when an answer was lost, settling once more would free the place of another. If that
 // is only its short hash, its own place will lapse, and count then.
-func (s *Subject) twice(e *Event) bool {
-	if e.Secret != None || e.Guess != 0 || e.Count > 1 || e.Outcome != Failure && e.Outcome != UnknownAccount {
-		return false
-	}
-	known, _ := s.find(e.Entry)
-	return known
+func (e *Event) indistinct() bool {
+	return e.Secret == None && e.Guess == 0 && e.Count <= 1 && (e.Outcome == Failure || e.Outcome == UnknownAccount)
 }
 
-// count adds one attempt.
-func (s *Subject) count(k Kind, e Event, fresh bool, r *Rules) {
-	points, repeat := s.weigh(k, e, fresh, r)
+// met is what the ring holds of an entry, if it was looked for.
+type met struct{ looked, entry, member bool }
+
+func (s *Subject) meet(e Entry) met {
+	entry, member := s.find(e)
+	return met{true, entry, member}
+}
+
+// count adds one attempt. What the ring holds of it may be known already.
+func (s *Subject) count(k Kind, e *Event, met met, fresh bool, r *Rules) {
+	points, repeat := s.weigh(k, e, met, fresh, r)
 	if points == 0 {
 		if repeat && e.Secret == Unsure {
 			s.repeat(e.At, r)
@@ -118,20 +126,21 @@ func (s *Subject) count(k Kind, e Event, fresh bool, r *Rules) {
 
 // weigh is what an attempt adds, and whether the same guess stands in the ring,
 // which a fresh one does not, whatever its short hash says.
-func (s *Subject) weigh(k Kind, e Event, fresh bool, r *Rules) (points Milli, repeat bool) {
+func (s *Subject) weigh(k Kind, e *Event, met met, fresh bool, r *Rules) (points Milli, repeat bool) {
 	points = r.points(k, e.Outcome)
 	if points == 0 || e.Known {
 		return 0, false
 	}
-	repeat, member := s.find(e.Entry)
-	repeat = repeat && !fresh
-	if repeat {
+	if !met.looked {
+		met = s.meet(e.Entry)
+	}
+	if met.entry && !fresh {
 		if e.Secret == Unsure && s.Repeats+Point > Milli(r.FreeRepeats)*Point {
 			return r.Failure, true
 		}
 		return 0, true
 	}
-	if k == Client && !member && len(s.Ring) > 0 {
+	if k == Client && !met.member && len(s.Ring) > 0 {
 		points += r.FurtherAccount
 	}
 	return points, false

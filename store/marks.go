@@ -29,8 +29,8 @@ func NewHasher(key [16]byte) Hasher {
 }
 
 // Names returns the names of an operation's subjects.
-func (h Hasher) Names(op *Op) Names {
-	n := Names{Client: h.Prefix('c', op.Client), Network: h.Prefix('n', op.Network), Account: h.Account(op.Account)}
+func (h Hasher) Names(client, network netip.Prefix, account string) Names {
+	n := Names{Client: h.Prefix('c', client), Network: h.Prefix('n', network), Account: h.Account(account)}
 	n.Pair = h.pair(n.Network, n.Account)
 	return n
 }
@@ -59,7 +59,7 @@ func (h Hasher) Marks(op *Op) (m Marks) {
 	if op.Names != nil {
 		m.Names = *op.Names
 	} else {
-		m.Names = h.Names(op)
+		m.Names = h.Names(op.Client, op.Network, op.Account)
 	}
 	token := op.Token
 	if op.Secret == score.None {

@@ -101,8 +101,9 @@ type Trier interface {
 	// operation meets its subjects, so judge must not call the store. What the two
 	// operations give is in asked and recorded.
 	Try(ctx context.Context, op *Op, judge Judge, asked, recorded *Standing) error
-	// Names finds out ahead of Try what the store calls the subjects of an operation.
-	Names(op *Op) Names
+	// Names finds out ahead of Try what the store calls the subjects of an operation:
+	// the Client, Network and Account that stand in it.
+	Names(client, network netip.Prefix, account string) Names
 }
 
 // Judge says how an attempt ends.

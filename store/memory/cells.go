@@ -79,5 +79,18 @@ func placeUntil(c *cell) int64 { return int64(get64(c, 2) & maxTime) }
 // clampTime fits a time into its 48 bits, which end in the year 10889.
 func clampTime(ms int64) uint64 { return uint64(min(max(ms, 0), maxTime)) }
 
+// ringCell is what a cell holds of a ring.
+type ringCell [ringPerCell]score.Entry
+
+func (r *ringCell) unpack(c *cell) {
+	r[0], r[1], r[2], r[3] = score.Entry(c[0]), score.Entry(c[1]), score.Entry(c[2]), score.Entry(c[3])
+	r[4], r[5], r[6] = score.Entry(c[4]), score.Entry(c[5]), score.Entry(c[6])
+}
+
+func (r *ringCell) pack(c *cell) {
+	c[0], c[1], c[2], c[3] = uint32(r[0]), uint32(r[1]), uint32(r[2]), uint32(r[3])
+	c[4], c[5], c[6] = uint32(r[4]), uint32(r[5]), uint32(r[6])
+}
+
 // ringCells is how many cells a ring of n entries takes.
 func ringCells(n int) int { return (n + ringPerCell - 1) / ringPerCell }

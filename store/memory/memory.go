@@ -56,6 +56,9 @@ type Options struct {
 	// GatherFor is how long pairs and passwords wait for others to share a
 	// transaction; 0 is 50 ms.
 	GatherFor time.Duration
+	// Alone says that one goroutine at a time uses the store's scores, by Try. It locks
+	// nothing for that, and what has decayed to nothing is found as operations come.
+	Alone bool
 	// SweepEvery is the time in which all that has decayed to nothing or ended
 	// is found once; 0 is a minute. Bans end within a second in any case.
 	SweepEvery time.Duration
@@ -95,6 +98,8 @@ type Store struct {
 	file    *boltfile.File // nil: nothing is durable
 	meters  *meters
 	trials  sync.Pool                   // of *trial
+	desk    *trial                      // for whoever is alone
+	tries   int                         // that he has made
 	rules   atomic.Pointer[score.Rules] // the latest that an operation came with
 
 	closed  atomic.Bool
@@ -137,7 +142,11 @@ func Open(cfg Config, opts Options) (*Store, error) {
 	}
 	s.running.Go(s.ledger.run)
 	s.running.Go(func() { s.notes.run(s.options.SweepEvery, s.horizon) })
-	s.running.Go(s.sweepLoop)
+	if s.options.Alone {
+		s.desk = newTrial()
+	} else {
+		s.running.Go(s.sweepLoop)
+	}
 	s.running.Go(s.flushLoop)
 	return s, nil
 }
@@ -210,6 +219,16 @@ func (s *Store) sweepLoop() {
 		case <-s.done:
 			return
 		}
+	}
+}
+
+// sweepTries is how many tries whoever is alone makes before it looks through a shard.
+const sweepTries = 4096
+
+// sweepNowAndThen does for whoever is alone what sweepLoop does for the others.
+func (s *Store) sweepNowAndThen() {
+	if s.tries++; s.tries%sweepTries == 0 {
+		s.sweep(s.tries / sweepTries % shards)
 	}
 }
 

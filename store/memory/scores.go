@@ -26,6 +26,7 @@ type attempt struct {
 	until   int64       // when the pair ceases to be familiar, Unix seconds
 	rightAt int64       // when the secret was last right, Unix seconds
 	trial   *trial      // holds the subjects; nil: each is visited where it is kept
+	seen    sight       // what came of the last visit
 }
 
 // Do implements store.Scores. It fails only for a closed store, an ended ctx,
@@ -106,18 +107,20 @@ func (s *Store) recognise(a *attempt) {
 }
 
 // visit carries out a deed on one of the attempt's subjects and stores its
-// reading. A subject that is not named is not visited, and has room.
-func (s *Store) visit(a *attempt, d deed, k score.Kind) sight {
+// reading. A subject that is not named is not visited, and has room. What it returns
+// is good until the next visit.
+func (s *Store) visit(a *attempt, d deed, k score.Kind) *sight {
+	seen := &a.seen
 	if !a.names(k) {
-		return sight{fits: true}
+		*seen = sight{fits: true}
+		return seen
 	}
-	var seen sight
 	if a.trial != nil {
-		seen = a.trial.do(a, d, k)
+		a.trial.do(a, d, k, seen)
 	} else {
 		var v visit
 		a.visit(&v, d, k)
-		seen = s.shards[shardOf(v.key)].do(&v)
+		*seen = s.shards[shardOf(v.key)].do(&v)
 	}
 	switch k {
 	case score.Client:
@@ -184,15 +187,15 @@ func (s *Store) reserve(a *attempt) {
 		return
 	}
 	s.visit(a, look, score.Network)
-	var onClient sight
+	fits := false
 	if a.network && a.op.Rules.Refuses(score.Network, a.out.Network.Score) {
 		s.visit(a, look, score.Client)
 	} else {
-		onClient = s.visit(a, reserve, score.Client)
+		onClient := s.visit(a, reserve, score.Client)
+		fits, a.out.Full = onClient.fits, onClient.full
 	}
-	a.out.Full = onClient.full
 	sure := a.op.Secret == score.Sure && !a.op.AccountExempt
-	if onClient.fits && sure && a.out.Known != 1 {
+	if fits && sure && a.out.Known != 1 {
 		a.out.Full = s.visit(a, reserve, score.Account).full
 		a.out.Crowded = a.out.Full
 		return
@@ -220,11 +223,11 @@ func (s *Store) record(a *attempt) (owed score.Milli) {
 	if a.op.AccountExempt {
 		onAccount = settle
 	}
-	client := s.visit(a, onClient, score.Client)
+	owed = s.visit(a, onClient, score.Client).before
 	s.visit(a, onNetwork, score.Network)
 	s.visit(a, onAccount, score.Account)
 	s.visit(a, onPair, score.Pair)
-	return client.before
+	return owed
 }
 
 // learn remembers what a success has shown.

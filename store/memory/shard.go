@@ -70,17 +70,14 @@ func (s *shard) unpack(u *unpacked, slot uint32) {
 	s.unpackPlaces(u, h)
 }
 
+// unpackRing copies whole cells: what is behind the ring's end has room there, and means
+// nothing.
 func (s *shard) unpackRing(u *unpacked, h head) {
-	left := h.ringLen()
-	u.Ring = u.Ring[:left] // init has made room for a full ring
-	to := u.Ring
-	for i := h.ring(); i != 0; {
+	u.Ring = u.Ring[:h.ringLen()]
+	to := u.Ring[:cap(u.Ring)] // init has made room for a full ring
+	for i := h.ring(); i != 0; to = to[ringPerCell:] {
 		c := s.cells.at(i)
-		n := min(len(to), ringPerCell)
-		for j := range to[:n] {
-			to[j] = score.Entry(c[j])
-		}
-		to = to[n:]
+		(*ringCell)(to).unpack(c)
 		i = c[7]
 		u.owned++
 	}
@@ -112,22 +109,46 @@ func (s *shard) save(u *unpacked, slot uint32, key uint64, kind score.Kind, now 
 		}
 		s.index.add(key, slot, &s.heads)
 	}
-	s.makeRoom(u, slot, now, r)
 	h := head{s.heads.at(slot)}
 	was := h.lasting()
-	h.setPlain(key, kind, &u.Subject)
-	s.giveChain(s.packPlaces(u, h, s.packRing(u, h, s.pool(h))))
+	if s.fits(u, h) {
+		h.setPlain(key, kind, &u.Subject)
+		s.packInPlace(u, h)
+	} else {
+		s.makeRoom(u, slot, now, r)
+		h.setPlain(key, kind, &u.Subject)
+		s.giveChain(s.packPlaces(u, h, s.packRing(u, h, s.pool(h))))
+	}
 	if was || h.lasting() {
 		s.touch(slot)
 	}
 	return true
 }
 
+// fits tells whether a subject needs the cells that it has, all of them its ring's.
+func (s *shard) fits(u *unpacked, h head) bool {
+	return h.places() == 0 && len(u.Places) == 0 && ringCells(len(u.Ring)) == ringCells(h.ringLen())
+}
+
+// packInPlace packs a ring into the cells that it has.
+func (s *shard) packInPlace(u *unpacked, h head) {
+	ring := u.Ring[:cap(u.Ring)]
+	for i := h.ring(); i != 0; ring = ring[ringPerCell:] {
+		c := s.cells.at(i)
+		(*ringCell)(ring).pack(c)
+		i = c[7]
+	}
+	h.setRing(h.ring(), len(u.Ring))
+}
+
 // pool joins a subject's ring and places into one chain, so that what one of
 // them no longer needs serves the other.
 func (s *shard) pool(h head) uint32 {
-	if h.ring() == 0 {
+	switch {
+	case h.ring() == 0:
 		return h.places()
+	case h.places() == 0:
+		return h.ring()
 	}
 	last := h.ring()
 	for s.cells.at(last)[7] != 0 {
@@ -139,18 +160,16 @@ func (s *shard) pool(h head) uint32 {
 
 // packRing packs the ring into cells of the pool and returns the rest of it.
 func (s *shard) packRing(u *unpacked, h head, pool uint32) uint32 {
-	ring := u.Ring
+	ring := u.Ring[:cap(u.Ring)]
 	first, last := uint32(0), (*cell)(nil)
-	for at := 0; at < len(ring); at += ringPerCell {
+	for at := 0; at < len(u.Ring); at += ringPerCell {
 		var i uint32
 		i, pool = s.nextCell(pool)
 		c := s.cells.at(i)
-		for j, e := range ring[at:min(at+ringPerCell, len(ring))] {
-			c[j] = uint32(e)
-		}
+		(*ringCell)(ring[at:]).pack(c)
 		first, last = s.link(first, last, i, c)
 	}
-	h.setRing(first, len(ring))
+	h.setRing(first, len(u.Ring))
 	return pool
 }
 

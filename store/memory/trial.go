@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/saslguard/saslguard/score"
 	"github.com/saslguard/saslguard/store"
@@ -38,21 +39,31 @@ func (s *Store) Try(ctx context.Context, op *store.Op, judge store.Judge, asked,
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if s.options.Alone {
+		s.sweepNowAndThen()
+		s.try(s.desk, op, judge, asked, recorded)
+		return nil
+	}
 	t, ok := s.trials.Get().(*trial)
 	if !ok {
 		t = newTrial()
 	}
-	a := attempt{trial: t}
-	s.begin(&a, op, asked, s.nowMillis())
-	*recorded = *asked
-	owed := t.run(s, &a, judge, recorded)
+	s.try(t, op, judge, asked, recorded)
 	s.trials.Put(t)
-	s.learn(&a, owed)
 	return nil
 }
 
+func (s *Store) try(t *trial, op *store.Op, judge store.Judge, asked, recorded *store.Standing) {
+	a := attempt{trial: t}
+	s.begin(&a, op, asked, s.nowMillis())
+	*recorded = *asked
+	s.learn(&a, t.run(s, &a, judge, recorded))
+}
+
 // Names implements store.Trier.
-func (s *Store) Names(op *store.Op) store.Names { return s.hasher.Names(op) }
+func (s *Store) Names(client, network netip.Prefix, account string) store.Names {
+	return s.hasher.Names(client, network, account)
+}
 
 func newTrial() *trial {
 	t := new(trial)
@@ -89,7 +100,9 @@ func (t *trial) hold(s *Store, a *attempt) {
 			a.visit(&h.visit, look, kind)
 			i := shardOf(h.visit.key)
 			h.shard = &s.shards[i]
-			t.lock(i)
+			if !s.options.Alone {
+				t.lock(i)
+			}
 		}
 	}
 	for _, i := range t.locked[:t.locks] {
@@ -126,22 +139,22 @@ func (t *trial) lock(shard int) {
 }
 
 // do is what shard.do does, to a subject that is held.
-func (t *trial) do(a *attempt, d deed, k score.Kind) sight {
+func (t *trial) do(a *attempt, d deed, k score.Kind, out *sight) {
 	h := &t.held[k]
 	h.visit.deed, h.visit.event.Outcome = d, a.event.Outcome
 	if h.slot == 0 && d.needs() && h.Empty() {
-		return sight{}
+		*out = sight{}
+		return
 	}
 	if h.packed { // and then unpacked and brought to the same time once more
 		h.arrive(&h.visit)
 	}
-	out := h.act(&h.visit)
+	h.act(&h.visit, out)
 	h.packed, h.setBack = out.changed || h.setBack, false
 	h.changed = h.changed || h.packed
 	if h.packed && h.Empty() { // it would have been dropped, and nothing be found
 		h.Subject = score.Subject{Ring: h.Ring[:0], Places: h.Places[:0]}
 	}
-	return out
 }
 
 // keep writes back what has changed. Making room for one subject may drop another,

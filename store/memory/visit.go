@@ -44,7 +44,7 @@ func (d deed) needs() bool { return d == look || d == settle }
 // do carries out a visit. A subject is written back where a place was taken or
 // freed, when it is recorded, and when the clock was set back. Reading alone
 // moves no clock, so that scores do not depend on how often somebody looks.
-func (s *shard) do(v *visit) sight {
+func (s *shard) do(v *visit) (out sight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slot := s.index.find(v.key, &s.heads)
@@ -53,13 +53,13 @@ func (s *shard) do(v *visit) sight {
 	}
 	u := &s.desk
 	if v.deed == look {
-		if out, ok := s.glance(u, v, slot); ok {
+		if s.glance(u, v, slot, &out) {
 			return out
 		}
 	}
 	s.unpack(u, slot)
 	changed := u.arrive(v)
-	out := u.act(v)
+	u.act(v, &out)
 	if changed || out.changed {
 		out.taken = s.save(u, slot, v.key, v.kind, v.event.At, v.rules) && out.taken
 	}
@@ -69,20 +69,21 @@ func (s *shard) do(v *visit) sight {
 // glance looks at a subject without unpacking its ring, which says no more than
 // the number of its members where nothing is counted. It cannot where a place has
 // lapsed that counts, or the clock was set back.
-func (s *shard) glance(u *unpacked, v *visit, slot uint32) (sight, bool) {
+func (s *shard) glance(u *unpacked, v *visit, slot uint32, out *sight) bool {
 	h := head{s.heads.at(slot)}
 	u.Subject = score.Subject{Ring: u.Ring[:0], Places: u.Places[:0]}
 	h.plain(&u.Subject)
 	s.unpackPlaces(u, h)
 	for i := range u.Places {
 		if p := &u.Places[i]; p.Counts && p.Until <= v.event.At {
-			return sight{}, false
+			return false
 		}
 	}
 	if u.arrive(v) {
-		return sight{}, false
+		return false
 	}
-	return u.act(v), true
+	u.act(v, out)
+	return true
 }
 
 // arrive brings a subject to the time of a visit, and tells whether the clock was
@@ -94,8 +95,8 @@ func (u *unpacked) arrive(v *visit) (setBack bool) {
 }
 
 // act does the deed to a subject that has arrived.
-func (u *unpacked) act(v *visit) (out sight) {
-	out.before = u.Score
+func (u *unpacked) act(v *visit, out *sight) {
+	*out = sight{before: u.Score}
 	var added score.Milli
 	switch v.deed {
 	case reserve:
@@ -115,7 +116,6 @@ func (u *unpacked) act(v *visit) (out sight) {
 	}
 	out.reading = u.Read()
 	out.reading.Added = added
-	return out
 }
 
 // forget drops what is known of a subject but its places in flight.
