@@ -34,6 +34,7 @@ type direct struct {
 	net.Conn
 	raw     syscall.RawConn
 	in, out transfer
+	now     uintptr // the descriptor plus one, while Follow has the inbox work; see WriteNow
 }
 
 // transfer is what is read or written now.

@@ -25,12 +25,12 @@ type Inbox interface {
 // with the last of what came from it: see NoticeEnd. While the inbox works, Close waits;
 // see HangUp.
 func Follow(nc net.Conn, in Inbox) error {
-	f := follower{in: in}
+	c, ok := nc.(*direct)
+	f := follower{of: c, in: in}
 	var err error
 	if f.room, err = in.Room(); err != nil {
 		return err
 	}
-	c, ok := nc.(*direct)
 	if !ok {
 		return f.read(nc)
 	}
@@ -41,6 +41,7 @@ func Follow(nc net.Conn, in Inbox) error {
 }
 
 type follower struct {
+	of   *direct
 	in   Inbox
 	room []byte
 	err  error // why it has ended
@@ -62,6 +63,8 @@ func (f *follower) read(nc net.Conn) error {
 // ready reads what has come, and tells whether that is the end. A read that does not
 // fill the room has emptied the socket: what comes afterwards is told by the poller.
 func (f *follower) ready(fd uintptr) (ended bool) {
+	f.of.now = fd + 1
+	defer func() { f.of.now = 0 }()
 	for {
 		n, errno := receiveNow(fd, f.room)
 		switch {
@@ -92,6 +95,18 @@ func (f *follower) came(n int) bool {
 		f.room, f.err = f.in.Room()
 	}
 	return f.err == nil
+}
+
+// WriteNow writes what a connection takes at once, and returns how many bytes that was; the
+// rest, and what fails, is for Write. It is for the inbox of who follows the connection,
+// while it works: by any other it writes nothing.
+func WriteNow(nc net.Conn, b []byte) int {
+	if c, ok := nc.(*direct); ok && c.now > 0 {
+		if n, errno := sendNow(c.now-1, b); errno == 0 {
+			return n
+		}
+	}
+	return 0
 }
 
 // NoticeEnd has who follows a connection see that it is at its end, if it is: all is

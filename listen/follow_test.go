@@ -1,7 +1,9 @@
 package listen
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -26,8 +28,48 @@ func (e *echoing) Room() ([]byte, error) {
 }
 
 func (e *echoing) Came(n int) error {
-	_, err := e.nc.Write(e.room[:n])
+	done := WriteNow(e.nc, e.room[:n])
+	_, err := e.nc.Write(e.room[done:n])
 	return err
+}
+
+// TestWriteNow writes until no more is taken, and the rest when it is waited for.
+func TestWriteNow(t *testing.T) {
+	pairs(t, func(t *testing.T, here, there net.Conn) {
+		if n := WriteNow(here, []byte{1}); n != 0 {
+			t.Errorf("who does not follow writes %d bytes", n)
+		}
+		much := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+		followed := make(chan error, 1)
+		go func() { followed <- errors.Join(Follow(here, &answering{nc: here, all: much}), here.Close()) }()
+		if _, err := there.Write([]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(there)
+		if err != nil || !bytes.Equal(got, much) {
+			t.Errorf("%d bytes have come, of %d, or others: %v", len(got), len(much), err)
+		}
+		if err := <-followed; !errors.Is(err, errEnough) {
+			t.Error(err)
+		}
+	})
+}
+
+// answering is an inbox that answers much, once.
+type answering struct {
+	nc  net.Conn
+	all []byte
+}
+
+func (a *answering) Room() ([]byte, error) { return make([]byte, 1), nil }
+
+func (a *answering) Came(int) error {
+	n := WriteNow(a.nc, a.all)
+	if n == 0 || n == len(a.all) {
+		return fmt.Errorf("%d bytes were taken at once", n)
+	}
+	_, err := a.nc.Write(a.all[n:])
+	return errors.Join(err, errEnough)
 }
 
 func TestFollow(t *testing.T) {

@@ -202,16 +202,24 @@ func (c *conn) makeRoom(most int) {
 	}
 }
 
-// write sends the answer.
-func (c *conn) write(set *settings) error {
+// write sends the answer. There is nearly always room for it.
+func (c *conn) write(set *settings) (err error) {
+	if n := listen.WriteNow(c.nc, c.out); n < len(c.out) {
+		err = c.writeLate(set, c.out[n:])
+	}
+	c.now = time.Now()
+	return err
+}
+
+// writeLate waits until an answer is taken.
+func (c *conn) writeLate(set *settings, rest []byte) error {
 	if left := c.writeUntil.Sub(c.now); left < set.read*3/4 || left > set.read {
 		c.writeUntil = c.now.Add(set.read)
 		if err := c.nc.SetWriteDeadline(c.writeUntil); err != nil {
 			return err
 		}
 	}
-	_, err := c.nc.Write(c.out)
-	c.now = time.Now()
+	_, err := c.nc.Write(rest)
 	return err
 }
 
