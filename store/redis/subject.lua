@@ -84,13 +84,13 @@ local function decayed(v, steps)
 end
 
 local function steps_of(span)
-  if span <= 0 then return 0 end
+  if span * 1024 < rules.half_life then return 0 end
   return floor(min(span, 4398046511104) * 1024 / rules.half_life)
 end
 
 local function decay(s, now)
   if s.score == 0 and s.counted == 0 and s.repeats == 0 then
-    s.at = max(s.at, now)
+    if now > s.at then s.at = now end
     return
   end
   local steps = steps_of(now - s.at)
@@ -157,15 +157,16 @@ local function in_flight(s)
 end
 
 local function add(s, points, at, kind)
-  if s.score == 0 and s.repeats == 0 then s.at = max(s.at, at) end
-  local late = steps_of(s.at - at)
-  s.score = min(s.score + decayed(points, late), kind.ceiling)
-  s.counted = min(s.counted + decayed(POINT, late), MAX_SCORE)
+  if s.score == 0 and s.repeats == 0 and at > s.at then s.at = at end
+  local late, more = steps_of(s.at - at), POINT
+  if late > 0 then points, more = decayed(points, late), decayed(POINT, late) end
+  s.score = min(s.score + points, kind.ceiling)
+  s.counted = min(s.counted + more, MAX_SCORE)
 end
 
 local function lapse(s, now, kind)
+  if s.places == NOTHING then return end
   local places, kept = s.places, {}
-  if #places == 0 then return end
   for i = 1, #places do
     local p = places[i]
     if p.ends > now then
@@ -242,8 +243,8 @@ end
 
 local function settle(s, e)
   if e.guess == NO_GUESS and (e.outcome == REFUSED or e.outcome == CROWDED) then return false end
+  if s.places == NOTHING then return false end
   local places, kept, freed = s.places, {}, false
-  if #places == 0 then return false end
   for i = 1, #places do
     local p = places[i]
     local mine = p.guess == e.guess and (e.guess ~= NO_GUESS or member_of(p.entry) == member_of(e.entry))
@@ -303,12 +304,13 @@ local function record(s, kind, e)
     trap(s, kind, e)
     return s.score - before
   end
-  local member, token = member_of(e.entry), e.entry % 4096
-  for i = 0, min(max(e.count, 1), RING_SIZE) - 1 do
-    e.entry = member + (token + i) % 4096
+  local entry, token = e.entry, e.entry % 4096
+  count(s, kind, e, fresh)
+  for i = 1, min(e.count, RING_SIZE) - 1 do
+    e.entry = entry - token + (token + i) % 4096
     count(s, kind, e, fresh)
   end
-  e.entry = member + token
+  e.entry = entry
   return max(0, s.score - before)
 end
 
@@ -327,6 +329,7 @@ end
 local function set_back(s, wall)
   local places, slack, changed = s.places, 1000, false
   if s.at > wall + slack then s.at, changed = wall, true end
+  if places == NOTHING then return changed end
   for i = 1, #places do
     local p = places[i]
     if p.ends > wall + rules.place_life + slack then p.ends, changed = wall + rules.place_life, true end

@@ -81,11 +81,12 @@ end
 -- ends is when a subject says no more than its absence would, whatever lapses
 -- until then.
 local function ends(s)
-  local owed, at = max(s.score, s.repeats), s.at
+  local owed, at = s.score, s.at
+  if s.repeats > owed then owed = s.repeats end
   for i = 1, #s.places do
     local p = s.places[i]
     if p.counts then owed = owed + p.points end
-    at = max(at, p.ends)
+    if p.ends > at then at = p.ends end
   end
   local _, halvings = math.frexp(owed)
   return at + halvings * rules.half_life
@@ -136,7 +137,7 @@ local UNSEEN = {added = 0, before = 0, flags = 0, points = 0}
 -- seen and not kept.
 local function visit(s, deed, kind, entry, e)
   local known = not empty(s)
-  if not known and deed ~= RESERVE and deed ~= RECORD then return UNSEEN end
+  if not known and deed ~= RESERVE and (deed ~= RECORD or e.outcome == SUCCESS) then return UNSEEN end
   local sight = kind.sight
   sight.added, sight.flags, sight.points = 0, 0, 0
   sight.changed = set_back(s, e.now)
