@@ -24,7 +24,7 @@ type Trial struct {
 	now      identity // of an attempt without a time
 	prepared Prepared
 	told     *Attempt   // as it is counted
-	refused  [1]Attempt // that, of one that was refused or is counted apart
+	other    [1]Attempt // told, where that is not what was asked about
 	out      [1]Verdict
 	question question
 	op       store.Op
@@ -106,12 +106,13 @@ func (t *Trial) Judge(*store.Standing) score.Outcome {
 		v.Rule = RuleAllowed
 	}
 	t.conclude()
-	if v.Action == Refuse && v.Rule == RuleInFlight {
-		t.op.Outcome = score.Crowded // as Guard.outcome finds out of a report
-	} else if v.Action == Refuse {
-		t.op.Outcome = r.outcome(t.told, t.who)
-	} else {
+	switch {
+	case v.Action != Refuse:
 		t.op.Outcome = t.guard.outcome(t.told, t.who, r)
+	case v.Rule == RuleInFlight: // as Guard.outcome would remember
+		t.op.Outcome = score.Crowded
+	default:
+		t.op.Outcome = r.outcome(t.told, t.who)
 	}
 	return t.op.Outcome
 }
@@ -120,9 +121,9 @@ func (t *Trial) Judge(*store.Standing) score.Outcome {
 func (t *Trial) conclude() {
 	t.guard.execute(&t.Asked, t.told, t.who)
 	if t.Asked.Action == Refuse {
-		t.refused[0] = *t.told
-		t.refused[0].Outcome = score.Refused
-		t.told = &t.refused[0]
+		t.other[0] = *t.told
+		t.other[0].Outcome = score.Refused
+		t.told = &t.other[0]
 	}
 }
 
@@ -148,18 +149,18 @@ func (g *Guard) tryApart(ctx context.Context, a *Attempt, t *Trial) error {
 	question := *a
 	question.Outcome = score.Unknown
 	t.Asked = g.Check(ctx, &question)
-	t.refused[0] = *a
+	t.other[0] = *a
 	if t.Asked.Action == Refuse {
-		t.refused[0].Outcome = score.Refused
+		t.other[0].Outcome = score.Refused
 	}
-	t.told = &t.refused[0]
+	t.told = &t.other[0]
 	return g.applyTold(ctx, t)
 }
 
 // applyTold counts an attempt apart from its question.
 func (g *Guard) applyTold(ctx context.Context, t *Trial) error {
-	t.refused[0] = *t.told
-	err := g.Apply(ctx, t.refused[:], t.out[:])
+	t.other[0] = *t.told
+	err := g.Apply(ctx, t.other[:], t.out[:])
 	t.Counted = t.out[0]
 	return err
 }
