@@ -20,12 +20,15 @@ const (
 	initialBuffer = 4 << 10
 	// keptBuffer is the largest buffer that a connection keeps between requests.
 	keptBuffer = 16 << 10
+	// firstWithin is how long a connection that has not asked yet is waited for when
+	// the server stops.
+	firstWithin = time.Second
 	// notAsking is conn.asked while the judge is not asked.
 	notAsking = -1
 )
 
-// What a connection is doing. Shutdown closes the idle ones; the others close
-// themselves when they have answered.
+// What a connection is doing. Shutdown closes the idle ones that have asked before; the
+// others close themselves when they have answered.
 const (
 	idle    int32 = iota // it waits for a request
 	partial              // it waits for the rest of one
@@ -171,7 +174,7 @@ func (c *conn) handle(set *settings) error {
 func (c *conn) rest(timeout time.Duration) error {
 	c.state.Store(idle)
 	if c.srv.stopping.Load() {
-		return errStopped
+		return c.last()
 	}
 	// Setting a deadline costs more than deciding: an eighth less is no matter.
 	until := c.now.Add(timeout)
@@ -179,7 +182,22 @@ func (c *conn) rest(timeout time.Duration) error {
 		return nil
 	}
 	c.readUntil = until
-	return c.nc.SetReadDeadline(until)
+	if err := c.nc.SetReadDeadline(until); err != nil {
+		return err
+	}
+	if c.srv.stopping.Load() { // the deadline may have replaced that of beginStop
+		return c.last()
+	}
+	return nil
+}
+
+// last has the connection wait for its first request only, when the server stops: who
+// has connected asks at once, and whom this process has accepted the next will not.
+func (c *conn) last() error {
+	if c.heard.Load() {
+		return errStopped
+	}
+	return c.nc.SetReadDeadline(time.Now().Add(firstWithin))
 }
 
 // makeRoom leaves at least one free byte behind c.w, and moves what is not

@@ -161,8 +161,8 @@ func closeListeners(listeners []net.Listener) {
 	}
 }
 
-// Shutdown stops accepting, closes idle connections at once, lets requests
-// that have begun be answered, and returns when all is done. When ctx ends
+// Shutdown stops accepting, closes idle connections at once but for those that have
+// not asked yet, lets requests that have begun be answered, and returns when all is done. When ctx ends
 // before, the rest is closed without an answer and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if serving := s.beginStop(); !serving {
@@ -186,7 +186,11 @@ func (s *Server) beginStop() (serving bool) {
 		close(s.stop)
 	}
 	for c := range s.conns {
-		if c.state.CompareAndSwap(idle, closed) {
+		if !c.heard.Load() {
+			if c.state.Load() == idle { // its first request may be on the way
+				_ = c.nc.SetReadDeadline(time.Now().Add(firstWithin))
+			}
+		} else if c.state.CompareAndSwap(idle, closed) {
 			_ = c.nc.Close()
 		}
 	}

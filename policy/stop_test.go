@@ -141,6 +141,41 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
+// Who was accepted in the moment of a stop is answered, with systemd's sockets by nobody
+// else; who asks nothing is not waited for.
+func TestShutdownAnswersWhoHasJustConnected(t *testing.T) {
+	s := start(t, testConfig(), &fakeJudge{})
+	conns := []*client{dial(t, "tcp", s.tcp), dial(t, "unix", s.unix), dial(t, "tcp", s.tcp), dial(t, "tcp", s.tcp)}
+	eventually(t, "all are accepted", func() bool { return s.metric(t, "connections") == 4 })
+	kept := conns[3]
+	kept.send(t, connect())
+	if got := kept.answer(); got != declinedAnswer {
+		t.Fatalf("before the stop: %q", got)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	eventually(t, "it stops", s.stopping.Load)
+	for _, conn := range conns[:2] {
+		conn.send(t, connect())
+	}
+	for _, conn := range conns[:2] {
+		if got := conn.answer(); got != declinedAnswer {
+			t.Errorf("in the stop: %q", got)
+		}
+		if got := conn.answer(); got != "" {
+			t.Errorf("and then %q", got)
+		}
+	}
+	for _, conn := range conns[2:] {
+		if got := conn.answer(); got != "" {
+			t.Errorf("who asks nothing got %q", got)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // Connections that come and go while the server stops end one way or the other.
 func TestShutdownUnderLoad(t *testing.T) {
 	s := start(t, testConfig(), &fakeJudge{})
