@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ type machine struct {
 	main, master, dovecot string
 	guard                 []configs.Override
 	fingerprint, session  string
+	is24                  bool // the Dovecot that is installed
 }
 
 func rightMachine(t *testing.T) *machine {
@@ -37,10 +39,16 @@ func rightMachine(t *testing.T) *machine {
 			services.WriteString(line)
 		}
 	}
+	version, _ := exec.Command("/usr/sbin/dovecot", "--version").Output() // without one, what looks for it says so
+	dovecot, is24 := snippet("dovecot/2.3/90-saslguard.conf"), strings.HasPrefix(string(version), "2.4.")
+	if is24 {
+		dovecot = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n" + snippet("dovecot/2.4/90-saslguard.conf")
+	}
 	return &machine{
+		is24:    is24,
 		main:    "compatibility_level = 3.6\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = private/auth\n" + snippet("postfix/main.cf"),
 		master:  services.String(),
-		dovecot: "ssl = no\n" + strings.Replace(snippet("dovecot/2.3/90-saslguard.conf"), "nonce = change-me", "nonce = 00112233445566778899aabbccddeeff", 1),
+		dovecot: strings.NewReplacer("auth_policy_server_url =", "ssl = no\nauth_policy_server_url =", "nonce = change-me", "nonce = 00112233445566778899aabbccddeeff").Replace(dovecot),
 	}
 }
 
@@ -204,7 +212,13 @@ var wrongSettings = []struct {
 	{"another nonce in saslguard.yaml", set1("dovecot.nonce", "aaaaaaaaaaaaaaaa"), "dovecot-hash", "are not Dovecot's"},
 	{"the same nonce in saslguard.yaml", set1("dovecot.nonce", "00112233445566778899aabbccddeeff"), "", ""},
 	{"no mechanism", dovecotText(" mech=%m", ""), "dovecot-mechanism", "mechanism"},
-	{"no address", dovecotText(" remote=%{rip}", ""), "dovecot-attributes", "lacks remote"},
+	{"no address", func(t *testing.T, m *machine) {
+		if m.is24 { // what is set there is added to the defaults
+			edit(t, &m.dovecot, "  mech = %{mechanism}\n", "  mech = %{mechanism}\n  remote =\n")
+			return
+		}
+		edit(t, &m.dovecot, " remote=%{rip}", "")
+	}, "dovecot-attributes", "lacks remote"},
 	{"asked too late by Dovecot", dovecotText("auth_policy_check_before_auth = yes", "auth_policy_check_before_auth = no"), "dovecot-before", "is no"},
 	{"asked twice", dovecotText("auth_policy_check_after_auth = no\n", ""), "", ""},
 	{"no reports", dovecotText("auth_policy_report_after_auth = yes", "auth_policy_report_after_auth = no"), "dovecot-report", "is no"},
@@ -240,9 +254,26 @@ func master(old, new string) func(*testing.T, *machine) {
 	return func(t *testing.T, m *machine) { edit(t, &m.master, old, new) }
 }
 
+// dovecotText edits the settings of Dovecot 2.3, or does the same with those of 2.4.
 func dovecotText(old, new string) func(*testing.T, *machine) {
-	return func(t *testing.T, m *machine) { edit(t, &m.dovecot, old, new) }
+	return func(t *testing.T, m *machine) {
+		if m.is24 {
+			old, new = as24.Replace(old), as24.Replace(new)
+		}
+		edit(t, &m.dovecot, old, new)
+	}
 }
+
+// as24 writes settings of Dovecot 2.3 as 2.4 has them.
+var as24 = strings.NewReplacer(
+	"auth_policy_server_timeout_msecs = 2000", "http_client_request_absolute_timeout = 2s",
+	"auth_policy_server_timeout_msecs = 4500", "http_client_request_absolute_timeout = 4500ms",
+	"auth_policy_server_timeout_msecs = 100", "http_client_request_absolute_timeout = 100ms",
+	" mech=%m", "  mech = %{mechanism}\n",
+	"passdb {\n  driver = static\n  args = proxy=y host=192.0.2.1 nopassword=y\n}", "passdb static {\n  fields {\n    proxy = y\n    host = 192.0.2.1\n    nopassword = y\n  }\n}",
+	"passdb {\n  driver = static\n  default_fields = nopassword\n}", "passdb static {\n  fields {\n    nopassword = yes\n  }\n}",
+	"passdb {\n  driver = passwd-file\n  deny = yes\n  args = /etc/deny nopassword\n}", "passdb passwd-file {\n  deny = yes\n  passwd_file_path = /etc/deny nopassword\n}",
+)
 
 func set1(key, value string) func(*testing.T, *machine) {
 	return func(_ *testing.T, m *machine) {

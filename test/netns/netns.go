@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -108,11 +109,14 @@ func (w *World) Run(stdin string, command ...string) string {
 	return out
 }
 
-// NFT runs a command of nft's.
+// NFT runs a command of nft's, and returns what it prints with the elements of a set in
+// one line, which later versions write below each other.
 func (w *World) NFT(command string) string {
 	w.Helper()
-	return w.Run(command+"\n", nftPath, "-f", "-")
+	return elementBreak.ReplaceAllString(w.Run(command+"\n", nftPath, "-f", "-"), ", ")
 }
+
+var elementBreak = regexp.MustCompile(`,\n\t+ +`)
 
 // IP runs commands of ip's, a line each.
 func (w *World) IP(commands string) {
