@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"encoding/json"
 	"iter"
 	"time"
 
@@ -30,10 +29,10 @@ func (l *Log) Stream() archive.Stream {
 func (l *Log) restore(lines iter.Seq[archive.Line], since time.Time) {
 	defer close(l.restored)
 	oldest := l.now().Add(-l.config.Keep)
-	var all []Event
+	var all []*Event
 	for line := range lines {
 		if e, ok := decode(&store.Line{Text: line.Text}); ok && !e.At.Before(oldest) {
-			all = append(all, e)
+			all = append(all, &e)
 		}
 	}
 	l.mu.Lock()
@@ -44,7 +43,7 @@ func (l *Log) restore(lines iter.Seq[archive.Line], since time.Time) {
 	all = append(all, l.ordered()...)
 	if beyond := len(all) - l.config.Max; beyond > 0 {
 		l.began = all[beyond-1].At
-		all = append(make([]Event, 0, l.config.Max), all[beyond:]...)
+		all = append(make([]*Event, 0, l.config.Max), all[beyond:]...)
 	}
 	l.ring, l.next = all, 0
 }
@@ -53,7 +52,7 @@ func (l *Log) restore(lines iter.Seq[archive.Line], since time.Time) {
 func (l *Log) take(n int) []archive.Line {
 	l.mu.Lock()
 	n = min(n, l.unsaved)
-	latest := make([]Event, 0, n)
+	latest := make([]*Event, 0, n)
 	for i := range n {
 		at := len(l.ring) - l.unsaved + i // from the oldest
 		latest = append(latest, l.ring[(l.next+at)%len(l.ring)])
@@ -61,11 +60,8 @@ func (l *Log) take(n int) []archive.Line {
 	l.unsaved -= n
 	l.mu.Unlock()
 	lines := make([]archive.Line, 0, n)
-	for i := range latest {
-		// An Event is made of texts, numbers and times: it always has a form.
-		if text, err := json.Marshal(&latest[i]); err == nil {
-			lines = append(lines, archive.Line{At: latest[i].At, Text: text})
-		}
+	for i, text := range encode(latest) {
+		lines = append(lines, archive.Line{At: latest[i].At, Text: text})
 	}
 	return lines
 }

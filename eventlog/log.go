@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,14 +34,14 @@ type Log struct {
 	log    *zap.Logger
 
 	mu        sync.Mutex
-	ring      []Event   // grows to config.Max, then goes round
+	ring      []*Event  // grows to config.Max, then goes round
 	next      int       // where the next one goes, once it is full
 	began     time.Time // from when on all that happened is in the ring
 	unsaved   int       // how many of the latest in the ring the archive has not taken
 	repeats   repeats
 	followers map[*follower]struct{}
 
-	queue   chan Event // to be shared
+	queue   chan *Event // to be shared
 	dropped prometheus.Counter
 	reading chan struct{} // holds a token for each who reads
 	silent  atomic.Bool   // that sharing fails has been said
@@ -61,7 +62,7 @@ func New(cfg Config, o Options) (*Log, error) {
 	}
 	l := &Log{
 		config: cfg, shared: o.Shared, names: o.Names, now: o.Now, log: o.Logger, followers: map[*follower]struct{}{},
-		queue: make(chan Event, queueSize), reading: make(chan struct{}, maxReaders),
+		queue: make(chan *Event, queueSize), reading: make(chan struct{}, maxReaders),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "saslguard_events_dropped_total", Help: "Events that the other hosts were not told of, because Redis did not take them in time.",
 		}),
@@ -70,6 +71,7 @@ func New(cfg Config, o Options) (*Log, error) {
 		l.now = time.Now
 	}
 	l.began = l.now().UTC()
+	l.repeats.seed = maphash.MakeSeed()
 	l.repeats.turn(l.began)
 	l.restored = make(chan struct{})
 	close(l.restored) // until an archive is asked
@@ -90,23 +92,25 @@ func (l *Log) Observe(e guard.Event) {
 	if !keep {
 		return
 	}
-	key, repeats := keyOf(kind, &e)
-	if repeats && l.counted(key, &e) {
+	key, who, repeats := l.repeats.keyOf(kind, &e)
+	if repeats && l.counted(key, who, &e) {
 		return
 	}
 	out := fromGuard(kind, &e, l.names)
+	out.settle()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !repeats || l.repeats.take(key, &out) {
-		l.keep(out)
+	// Meanwhile another one like it may have been first.
+	if !repeats || !l.repeats.count(key, who, &e, l.names) && l.repeats.take(key, who, &out) {
+		l.keep(&out)
 	}
 }
 
 // counted counts an event with others like it, if there is what stands for them.
-func (l *Log) counted(k repeatKey, e *guard.Event) bool {
+func (l *Log) counted(k repeatKey, who uint64, e *guard.Event) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.repeats.count(k, e, l.names)
+	return l.repeats.count(k, who, e, l.names)
 }
 
 // Add takes an event that is none of the guard's. It never blocks.
@@ -114,9 +118,10 @@ func (l *Log) Add(e Event) {
 	if l == nil {
 		return
 	}
+	e.settle()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keep(e)
+	l.keep(&e)
 }
 
 // turn keeps what repeats in the last while have come to, if it is over or has to be.
@@ -131,29 +136,36 @@ func (l *Log) turn(now bool) {
 	l.mu.Unlock()
 	few := make([]*Event, 0, turnedAtOnce)
 	for _, one := range old {
-		if one.rest == nil {
+		rest := one.rest()
+		if rest == nil {
 			continue
 		}
-		if few = append(few, one.rest); len(few) == turnedAtOnce {
+		if few = append(few, rest); len(few) == turnedAtOnce {
 			l.keepAll(few)
 			few = few[:0]
 		}
 	}
 	l.keepAll(few)
+	clear(old)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.repeats.spare = old
 }
 
 func (l *Log) keepAll(few []*Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range few {
-		l.keep(*e)
+		l.keep(e)
 	}
 }
 
-// keep puts an event into the ring, the queue, and those of followers. Whoever
-// calls holds mu.
-func (l *Log) keep(e Event) {
-	e.At = e.At.UTC().Truncate(time.Millisecond)
+// settle makes the time what is kept of it.
+func (e *Event) settle() { e.At = e.At.UTC().Truncate(time.Millisecond) }
+
+// keep puts an event into the ring, the queue, and those of followers. Nobody changes
+// it from then on. Whoever calls holds mu.
+func (l *Log) keep(e *Event) {
 	if len(l.ring) < l.config.Max {
 		l.ring = append(l.ring, e)
 	} else {
@@ -172,7 +184,7 @@ func (l *Log) keep(e Event) {
 	}
 	for f := range l.followers {
 		select {
-		case f.queue <- e:
+		case f.queue <- *e:
 		default:
 			delete(l.followers, f)
 			close(f.queue) // it does not keep up
@@ -188,12 +200,15 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(repeatTime / 4)
 	defer tick.Stop()
-	batch := make([]Event, 0, shareBatch)
+	batch := make([]*Event, 0, shareBatch)
 	for {
 		select {
 		case e := <-l.queue:
 			batch = l.collect(append(batch[:0], e))
 			l.share(ctx, batch)
+			if len(l.queue) < shareBatch {
+				l.gather(ctx)
+			}
 		case <-tick.C:
 			l.expire()
 		case <-ctx.Done():
@@ -205,7 +220,7 @@ func (l *Log) Run(ctx context.Context) error {
 }
 
 // leave shares what is queued when the host stops.
-func (l *Log) leave(batch []Event) {
+func (l *Log) leave(batch []*Event) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for len(l.queue) > 0 && ctx.Err() == nil {
@@ -232,15 +247,15 @@ func (l *Log) expire() {
 		n++
 	}
 	if n > 0 {
-		l.ring, l.next = append(make([]Event, 0, len(all)-n), all[n:]...), 0
+		l.ring, l.next = append(make([]*Event, 0, len(all)-n), all[n:]...), 0
 		l.unsaved = min(l.unsaved, len(l.ring))
 	}
 }
 
 // ordered returns the ring from the oldest to the latest, as a copy. Whoever
 // calls holds mu.
-func (l *Log) ordered() []Event {
-	all := make([]Event, 0, len(l.ring))
+func (l *Log) ordered() []*Event {
+	all := make([]*Event, 0, len(l.ring))
 	return append(append(all, l.ring[l.next:]...), l.ring[:l.next]...)
 }
 

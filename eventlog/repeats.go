@@ -1,8 +1,8 @@
 package eventlog
 
 import (
-	"net/netip"
-	"strings"
+	"encoding/binary"
+	"hash/maphash"
 	"time"
 
 	"github.com/saslguard/saslguard/guard"
@@ -14,7 +14,9 @@ import (
 // were.
 type repeats struct {
 	now   map[repeatKey]*repeat
-	until time.Time // when the present while is over
+	spare map[repeatKey]*repeat // empty: room for the next while, or nil
+	until time.Time             // when the present while is over
+	seed  maphash.Seed          // of what tells accounts apart
 }
 
 const (
@@ -26,31 +28,52 @@ const (
 	repeatKeys = 20_000 // what is told apart in a while; of the rest, see beyond
 )
 
-// repeatKey is what makes events each other's repeats.
+// repeatKey is what makes events each other's repeats. It is made of numbers only, for
+// one of texts takes several times as long to look up.
 type repeatKey struct {
-	kind    Kind
-	client  netip.Prefix
+	address uint64 // the client's prefix
+	subnet  uint64
+	account uint64 // of successes: each account counts by itself
+	bits    uint8  // of the prefix, which ones of IPv4 have apart; 0: none
+	attempt bool   // or a verdict
 	action  guard.Action
 	outcome score.Outcome
-	rule    guard.Rule
-	account string // of successes: each account counts by itself
+	rule    uint8 // its number
 }
 
+// repeat is what has repeated.
 type repeat struct {
-	seen int
-	rest *Event // stands for those that were not kept one by one
+	seen  int
+	like  *Event // the last that was kept by itself; of several clients, what stands for them
+	count int    // of those that were not
+
+	at            time.Time
+	added, points score.Milli
+	who           uint64 // the account of the first of them, as a number
+	account       string // the same as it is written; "": several, or none
 }
 
-// keyOf is the key of an event of a kind, and whether it is one that repeats.
-func keyOf(kind Kind, e *guard.Event) (k repeatKey, repeats bool) {
+// keyOf is what makes an event of a kind the repeat of others, and whether it is
+// one that repeats. who is its account as a number.
+func (r *repeats) keyOf(kind Kind, e *guard.Event) (k repeatKey, who uint64, repeats bool) {
 	if kind != Verdict && kind != Attempt {
-		return k, false
+		return k, 0, false
 	}
-	k = repeatKey{kind: kind, client: e.Client, action: e.Verdict.Action, outcome: e.Outcome, rule: ruleOf(e)}
+	k = repeatKey{attempt: kind == Attempt, action: e.Verdict.Action, outcome: e.Outcome, rule: ruleOf(e).Number()}
+	if e.Client.IsValid() {
+		a := e.Client.Addr()
+		b := a.As16()
+		k.address, k.subnet = binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+		k.bits = uint8(e.Client.Bits()) + 1
+		if a.Is4() {
+			k.bits += 129
+		}
+	}
+	who = maphash.String(r.seed, e.Account)
 	if e.Outcome == score.Success {
-		k.account = e.Account
+		k.account = who
 	}
-	return k, true
+	return k, who, true
 }
 
 // free is how many of a kind are kept one by one.
@@ -65,8 +88,8 @@ func (k *repeatKey) free() int {
 // needed.
 func (k *repeatKey) banned() bool {
 	switch k.rule {
-	case guard.RuleBan, guard.RuleOperatorBan, guard.RuleAccountBlock:
-		return k.kind == Verdict
+	case guard.RuleBan.Number(), guard.RuleOperatorBan.Number(), guard.RuleAccountBlock.Number():
+		return !k.attempt
 	}
 	return false
 }
@@ -74,7 +97,7 @@ func (k *repeatKey) banned() bool {
 // beyond is the key of one that is not told apart any more, and whether there is one:
 // of a net of bots that goes on although it is banned, it is enough how much there was.
 func (k *repeatKey) beyond() (repeatKey, bool) {
-	return repeatKey{kind: k.kind, action: k.action, rule: k.rule}, k.banned()
+	return repeatKey{attempt: k.attempt, action: k.action, rule: k.rule}, k.banned()
 }
 
 // find returns what stands for events like one, or nil, and whether for those of
@@ -89,29 +112,33 @@ func (r *repeats) find(k repeatKey) (one *repeat, several bool) {
 	return r.now[k], true
 }
 
-// count adds an event to what stands for others like it, and tells whether there is
-// such. So that who does the same over and over costs no more than that, nothing of
-// the event is put into words.
-func (r *repeats) count(k repeatKey, e *guard.Event, names *guard.Names) bool {
-	one, _ := r.find(k)
-	if one == nil || one.rest == nil {
+// count adds an event to what stands for others like it, and tells whether it need not
+// be kept by itself. So that who does the same over and over costs no more than that,
+// nothing of the event is put into words.
+func (r *repeats) count(k repeatKey, who uint64, e *guard.Event, names *guard.Names) bool {
+	one, several := r.find(k)
+	if one == nil || !several && one.seen < k.free() {
 		return false
 	}
 	one.seen++
-	rest, st := one.rest, &e.Verdict.Standing.Client
-	rest.At, rest.Count = e.At, rest.Count+max(e.Count, 1)
-	if k.kind == Attempt {
-		rest.Added, rest.Points = rest.Added+Points(st.Added), Points(st.Score)
+	switch {
+	case several:
+	case one.count == 0:
+		if one.who != who {
+			one.who, one.account = who, names.Shown(e.Account)
+		}
+	case one.who != who:
+		one.account = ""
 	}
-	if rest.Account != "" && rest.Account != shown(e.Account, names) {
-		rest.Account = "" // several
-	}
+	st := &e.Verdict.Standing.Client
+	one.count, one.at = one.count+max(e.Count, 1), e.At
+	one.added, one.points = one.added+st.Added, st.Score
 	return true
 }
 
-// take tells whether an event is to be kept by itself. Of one that is not it keeps
-// what stands for it.
-func (r *repeats) take(k repeatKey, e *Event) bool {
+// take tells whether an event that was not counted is to be kept by itself. Of those
+// like it that follow it is what stands for them.
+func (r *repeats) take(k repeatKey, who uint64, e *Event) bool {
 	one, several := r.find(k)
 	if one == nil {
 		if len(r.now) >= repeatKeys && !several {
@@ -124,35 +151,38 @@ func (r *repeats) take(k repeatKey, e *Event) bool {
 			r.now = make(map[repeatKey]*repeat)
 		}
 		one = new(repeat)
-		k.account = strings.Clone(k.account) // it may be part of a larger text
 		r.now[k] = one
 	}
 	one.seen++
-	switch {
-	case one.seen <= k.free() && !several:
-		return true
-	case one.rest == nil:
-		one.rest = standFor(e, several)
-	default:
-		// Another one was first, after this one was looked for.
-		rest := one.rest
-		rest.At, rest.Count, rest.Added, rest.Points = e.At, rest.Count+e.Count, rest.Added+e.Added, e.Points
-		if rest.Account != e.Account {
-			rest.Account = ""
-		}
+	if several {
+		one.like, one.count, one.at = ofSeveral(e), e.Count, e.At
+		return false
 	}
-	return false
+	one.like, one.who, one.account = e, who, e.Account
+	return true
 }
 
-// standFor is an event that stands for others like it.
-func standFor(e *Event, several bool) *Event {
-	rest := *e
-	if several {
-		rest.Address, rest.Client, rest.Network, rest.Account = "", "", "", ""
-		rest.Service, rest.Mechanism = "", ""
-		rest.Reason = "banned clients, more than are told apart in a minute"
+// rest is an event that stands for those that were not kept one by one, or nil where
+// there are none.
+func (r *repeat) rest() *Event {
+	if r.count == 0 {
+		return nil
 	}
-	return &rest
+	e := *r.like
+	e.At, e.Count, e.Account = r.at.UTC().Truncate(time.Millisecond), r.count, r.account
+	if e.Kind == Attempt {
+		e.Added, e.Points = Points(r.added), Points(r.points)
+	}
+	return &e
+}
+
+// ofSeveral is an event without what is one client's.
+func ofSeveral(e *Event) *Event {
+	all := *e
+	all.Address, all.Client, all.Network, all.Account = "", "", "", ""
+	all.Service, all.Mechanism = "", ""
+	all.Reason = "banned clients, more than are told apart in a minute"
+	return &all
 }
 
 // due tells whether a while is over.
@@ -164,6 +194,6 @@ func (r *repeats) due(now time.Time) bool {
 // turn begins a new while, and returns what has repeated in the last.
 func (r *repeats) turn(now time.Time) map[repeatKey]*repeat {
 	old := r.now
-	r.now, r.until = nil, now.Add(repeatTime)
+	r.now, r.spare, r.until = r.spare, nil, now.Add(repeatTime)
 	return old
 }

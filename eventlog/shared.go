@@ -28,11 +28,14 @@ const (
 	shareBatch = 256
 	shareTime  = 2 * time.Second // for one batch
 	sharePause = time.Second     // after one that failed
-	maxEvent   = 8 << 10         // octets; a longer one is not ours
+	// shareEvery is how often events are written: several at once cost less, and
+	// whoever looks on reads them a few times a second.
+	shareEvery = 25 * time.Millisecond
+	maxEvent   = 8 << 10 // octets; a longer one is not ours
 )
 
 // collect adds what is queued already.
-func (l *Log) collect(batch []Event) []Event {
+func (l *Log) collect(batch []*Event) []*Event {
 	for len(batch) < shareBatch {
 		select {
 		case e := <-l.queue:
@@ -44,9 +47,18 @@ func (l *Log) collect(batch []Event) []Event {
 	return batch
 }
 
+// gather lets events come together before the next batch. The queue has room for what
+// a host can do meanwhile.
+func (l *Log) gather(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(shareEvery):
+	}
+}
+
 // share writes a batch to where all hosts read it. While that fails the batch is
 // kept, and what the queue cannot hold meanwhile is dropped.
-func (l *Log) share(ctx context.Context, batch []Event) {
+func (l *Log) share(ctx context.Context, batch []*Event) {
 	texts := encode(batch)
 	for {
 		limited, cancel := context.WithTimeout(ctx, shareTime)
@@ -65,17 +77,6 @@ func (l *Log) share(ctx context.Context, batch []Event) {
 		case <-time.After(sharePause):
 		}
 	}
-}
-
-func encode(batch []Event) [][]byte {
-	texts := make([][]byte, 0, len(batch))
-	for i := range batch {
-		// An Event is made of texts, numbers and times: it always has a form.
-		if text, err := json.Marshal(&batch[i]); err == nil {
-			texts = append(texts, text)
-		}
-	}
-	return texts
 }
 
 // decode reads an event that another host has written; false if it is none.

@@ -111,3 +111,21 @@ func TestObserversAreToldOfTheBrake(t *testing.T) {
 		t.Errorf("braked: %+v", braked)
 	}
 }
+
+// Each rule has a number of its own.
+func TestRuleNumbers(t *testing.T) {
+	seen := map[uint8]Rule{}
+	for _, r := range []Rule{
+		RuleNone, RuleUnguarded, RuleOperatorBan, RuleAccountBlock, RuleAllowed, RuleBan, RuleClientScore, RulePairScore,
+		RuleNetworkScore, RuleAccountScore, RuleInFlight, RuleTrap, RuleStoreFailing,
+	} {
+		n := r.Number()
+		if other, ok := seen[n]; ok || n >= ruleNumbers {
+			t.Errorf("%q has the number %d, as %q", r, n, other)
+		}
+		seen[n] = r
+	}
+	if len(seen) != ruleNumbers {
+		t.Errorf("%d rules", len(seen))
+	}
+}

@@ -42,9 +42,11 @@ func (g *Guard) Figures() Figures {
 	return f
 }
 
-func values(byRule map[Rule]prometheus.Counter) (n int64) {
+func values(byRule [ruleNumbers]prometheus.Counter) (n int64) {
 	for _, c := range byRule {
-		n += value(c)
+		if c != nil {
+			n += value(c)
+		}
 	}
 	return n
 }

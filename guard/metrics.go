@@ -24,7 +24,7 @@ type metrics struct {
 
 	// The children of every label that Check can meet, so that counting
 	// allocates nothing.
-	byVerdict [3][3][2]map[Rule]prometheus.Counter
+	byVerdict [3][3][2][ruleNumbers]prometheus.Counter
 	byOutcome [3][score.Ignored + 1]prometheus.Counter
 	byOrigin  [3][2]prometheus.Counter // private, public
 }
@@ -101,14 +101,13 @@ func (m *metrics) prepare() {
 		}
 		for action := Pass; action <= Refuse; action++ {
 			for done, enforced := range [...]string{"false", "true"} {
-				byRule := map[Rule]prometheus.Counter{}
+				byRule := &m.byVerdict[f][action][done]
 				for _, r := range rules {
 					if !possible(action, r) || action == Pass && done == 0 {
 						continue
 					}
-					byRule[r] = m.verdicts.WithLabelValues(f.String(), action.String(), label(r), enforced)
+					byRule[r.Number()] = m.verdicts.WithLabelValues(f.String(), action.String(), label(r), enforced)
 				}
-				m.byVerdict[f][action][done] = byRule
 			}
 		}
 	}
@@ -158,7 +157,7 @@ func (m *metrics) verdict(f Face, v *Verdict) {
 	if v.Action == v.Would {
 		done = 1
 	}
-	if c := m.byVerdict[f][v.Would][done][v.Rule]; c != nil {
+	if c := m.byVerdict[f][v.Would][done][v.Rule.Number()]; c != nil {
 		c.Inc()
 	}
 }

@@ -50,6 +50,41 @@ const (
 	RuleStoreFailing Rule = "store-failing" // no answer from the store: passed
 )
 
+// ruleNumbers is how many numbers rules have.
+const ruleNumbers = 13
+
+// Number tells the rules apart where their texts would take too long. It is for no
+// other process; what is no rule has the number of RuleNone.
+func (r Rule) Number() uint8 {
+	switch r {
+	case RuleUnguarded:
+		return 1
+	case RuleOperatorBan:
+		return 2
+	case RuleAccountBlock:
+		return 3
+	case RuleAllowed:
+		return 4
+	case RuleBan:
+		return 5
+	case RuleClientScore:
+		return 6
+	case RulePairScore:
+		return 7
+	case RuleNetworkScore:
+		return 8
+	case RuleAccountScore:
+		return 9
+	case RuleInFlight:
+		return 10
+	case RuleTrap:
+		return 11
+	case RuleStoreFailing:
+		return 12
+	}
+	return 0
+}
+
 // Verdict is the guard's answer about an attempt. The zero Verdict passes.
 type Verdict struct {
 	Action Action        // what to do now
@@ -109,18 +144,23 @@ func (v *Verdict) scoreReason(who string, r score.Reading, k score.Kind, distinc
 	return fmt.Sprintf("%s has %s points, delayed from %s; %s: %d", who, points(r.Score), points(tiers.Tarpit), distinct, r.Distinct)
 }
 
+// entryReason is made in one piece, for each banned client asks at least once.
 func (v *Verdict) entryReason() string {
-	e := v.Entry
-	what := "banned by " + e.By
+	var room [256]byte
+	e, b := v.Entry, room[:0]
 	if v.Rule == RuleAccountBlock {
-		what = "account blocked by " + e.By
+		b = append(b, "account blocked by "...)
+	} else {
+		b = append(b, "banned by "...)
 	}
+	b = append(b, e.By...)
 	if e.Prefix.IsValid() {
-		what += " as " + e.Prefix.String()
+		b = e.Prefix.AppendTo(append(b, " as "...))
 	}
-	until := "permanently"
-	if !e.Until.IsZero() {
-		until = "until " + e.Until.UTC().Format(time.RFC3339)
+	if e.Until.IsZero() {
+		b = append(b, " permanently"...)
+	} else {
+		b = e.Until.UTC().AppendFormat(append(b, " until "...), time.RFC3339)
 	}
-	return what + " " + until + ": " + e.Reason
+	return string(append(append(b, ": "...), e.Reason...))
 }
