@@ -50,9 +50,9 @@ type Log struct {
 }
 
 const (
-	queueSize    = 4096
-	turnedAtOnce = 64 // under one lock
-	maxReaders   = 2  // at once: each needs as much memory as there are events
+	queueSize    = 16_384 // most of them are in the ring anyway
+	turnedAtOnce = 64     // under one lock
+	maxReaders   = 2      // at once: each needs as much memory as there are events
 )
 
 // New returns a log, or nil where the configuration keeps none.

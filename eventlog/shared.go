@@ -28,9 +28,9 @@ const (
 	shareBatch = 256
 	shareTime  = 2 * time.Second // for one batch
 	sharePause = time.Second     // after one that failed
-	// shareEvery is how often events are written: several at once cost less, and
+	// shareEvery is how often the few are written: several at once cost less, and
 	// whoever looks on reads them a few times a second.
-	shareEvery = 25 * time.Millisecond
+	shareEvery = 100 * time.Millisecond
 	maxEvent   = 8 << 10 // octets; a longer one is not ours
 )
 

@@ -254,3 +254,17 @@ func rate(b *testing.B, callers int, do func() error) float64 {
 	all.Wait()
 	return float64(done.Load()) / time.Since(start).Seconds()
 }
+
+// BenchmarkFeed is what 256 events cost on their way to Redis.
+func BenchmarkFeed(b *testing.B) {
+	s := openStore(b, testConfig(startServer(b, "--appendonly", "no").addr), Options{})
+	f, texts := s.Feed("test"), make([][]byte, 256)
+	for i := range texts {
+		texts[i] = []byte(strings.Repeat("x", 400))
+	}
+	for b.Loop() {
+		if err := f.Append(b.Context(), texts, 50_000, time.Hour); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -2,8 +2,8 @@ package redis
 
 import (
 	"context"
+	_ "embed"
 	"errors"
-	"strconv"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -17,24 +17,28 @@ import (
 type Feed struct {
 	client goredis.UniversalClient
 	key    string
+	add    *goredis.Script
 }
+
+//go:embed feed.lua
+var feedSource string
 
 // Feed returns the stream of a name.
 func (s *Store) Feed(name string) *Feed {
-	return &Feed{client: s.client, key: s.prefix + ":feed:" + name}
+	return &Feed{client: s.client, key: s.prefix + ":feed:" + name, add: goredis.NewScript(feedSource)}
 }
 
 // Append writes texts in one round trip, and lets go of the oldest beyond about
 // max and of those older than keep.
 func (f *Feed) Append(ctx context.Context, texts [][]byte, max int, keep time.Duration) error {
-	_, err := f.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for _, text := range texts {
-			p.XAdd(ctx, &goredis.XAddArgs{Stream: f.key, MaxLen: int64(max), Approx: true, Values: []any{"e", text}})
-		}
-		p.XTrimMinIDApprox(ctx, f.key, strconv.FormatInt(time.Now().Add(-keep).UnixMilli(), 10), 0)
-		p.PExpire(ctx, f.key, keep) // private data does not outlive the cluster
+	args := append(make([]any, 0, 3+len(texts)), max, time.Now().Add(-keep).UnixMilli(), keep.Milliseconds())
+	for _, text := range texts {
+		args = append(args, text)
+	}
+	err := f.add.Run(ctx, f.client, []string{f.key}, args...).Err()
+	if errors.Is(err, goredis.Nil) { // the script returns nothing
 		return nil
-	})
+	}
 	return err
 }
 
