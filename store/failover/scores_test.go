@@ -27,6 +27,38 @@ func TestRemoteDecides(t *testing.T) {
 	}
 }
 
+// An owner who logs in where he always does, with his password, waits for nobody, and
+// needs nobody. With another password, elsewhere, or once he is forgotten he does.
+func TestOwnersAtHomeAskNobody(t *testing.T) {
+	w := newWorld(t)
+	h, other := w.host("a.db", well), w.host("b.db", well)
+	asked := func(by *host, c netip.Prefix, token uint32) int64 {
+		before := by.remote.calls.Load()
+		by.attempt(store.Reserve, score.Unknown, c, token)
+		return by.remote.calls.Load() - before
+	}
+	h.attempt(store.Record, score.Success, client(1), 7)
+	w.eventually("he is known here", func() bool { return asked(h, client(1), 7) == 0 })
+	for what, n := range map[string]int64{
+		"another password": asked(h, client(1), 8), "another network": asked(h, client(300), 7), "another host": asked(other, client(1), 7),
+	} {
+		if n != 1 {
+			t.Errorf("%s made %d calls", what, n)
+		}
+	}
+	before := h.remote.calls.Load()
+	h.attempt(store.Record, score.Success, client(1), 7)
+	if n := h.remote.calls.Load() - before; n != 1 {
+		t.Errorf("the report made %d calls", n)
+	}
+	if _, err := h.ForgetAccount(t.Context(), "alice@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	if n := asked(h, client(1), 7); n != 1 {
+		t.Errorf("once forgotten he made %d calls", n)
+	}
+}
+
 // A remote store that comes and goes does not give a new budget each time: it lacks the
 // guesses that were let through without it, and this host does not.
 func TestWhatTheRemoteMissedIsNotGivenAgain(t *testing.T) {
