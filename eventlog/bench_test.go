@@ -54,11 +54,11 @@ func BenchmarkBannedClients(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	batch := []*Event{}
+	batch := []Event{}
 	for range 1 {
 		e := attempt(time.Now().UTC().Truncate(time.Millisecond), "192.0.2.1", "somebody@example.org", "failure")
 		e.Reason, e.Via, e.Service, e.Action, e.Rule = "banned by mx1 as 192.0.2.0/24 until 2026-11-26T08:00:00Z: 24.3 of 20.0 points", "postfix", "smtp", "refuse", "ban"
-		batch = append(batch, &e)
+		batch = append(batch, e)
 	}
 	b.ReportAllocs()
 	for b.Loop() {

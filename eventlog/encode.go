@@ -10,11 +10,11 @@ import (
 // encode is a batch of events as texts, each as encoding/json has it. There may be as
 // many as there are clients of a net of bots, so it is done without reflection. The
 // texts are parts of one.
-func encode(batch []*Event) [][]byte {
+func encode(batch []Event) [][]byte {
 	const usual = 400
 	all, ends := make([]byte, 0, usual*len(batch)), make([]int, 0, len(batch))
-	for _, e := range batch {
-		all = e.append(all)
+	for i := range batch {
+		all = batch[i].append(all)
 		ends = append(ends, len(all))
 	}
 	texts, from := make([][]byte, len(batch)), 0

@@ -15,7 +15,7 @@ func same(t *testing.T, e *Event) {
 	if err != nil {
 		return // a time that is none
 	}
-	if got := encode([]*Event{e})[0]; string(got) != string(want) {
+	if got := encode([]Event{*e})[0]; string(got) != string(want) {
 		t.Errorf("\n%s, want\n%s", got, want)
 	}
 }

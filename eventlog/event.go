@@ -9,7 +9,7 @@
 // takes a lock for a moment, and what is new is written by goroutines that take it.
 //
 // On failure: while Redis is away only this host's own events are read, and it is
-// said so; those that its queue cannot hold are not shared, and counted. A client
+// said so; those that come to too many until then are not shared, and counted. A client
 // that fails without end does not push everybody else out: of what it repeats only
 // the first few in a minute are kept one by one, and the rest as a number.
 //

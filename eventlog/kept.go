@@ -29,10 +29,10 @@ func (l *Log) Stream() archive.Stream {
 func (l *Log) restore(lines iter.Seq[archive.Line], since time.Time) {
 	defer close(l.restored)
 	oldest := l.now().Add(-l.config.Keep)
-	var all []*Event
+	var all []Event
 	for line := range lines {
 		if e, ok := decode(&store.Line{Text: line.Text}); ok && !e.At.Before(oldest) {
-			all = append(all, &e)
+			all = append(all, e)
 		}
 	}
 	l.mu.Lock()
@@ -43,7 +43,7 @@ func (l *Log) restore(lines iter.Seq[archive.Line], since time.Time) {
 	all = append(all, l.ordered()...)
 	if beyond := len(all) - l.config.Max; beyond > 0 {
 		l.began = all[beyond-1].At
-		all = append(make([]*Event, 0, l.config.Max), all[beyond:]...)
+		all = append(make([]Event, 0, l.config.Max), all[beyond:]...)
 	}
 	l.ring, l.next = all, 0
 }
@@ -52,11 +52,7 @@ func (l *Log) restore(lines iter.Seq[archive.Line], since time.Time) {
 func (l *Log) take(n int) []archive.Line {
 	l.mu.Lock()
 	n = min(n, l.unsaved)
-	latest := make([]*Event, 0, n)
-	for i := range n {
-		at := len(l.ring) - l.unsaved + i // from the oldest
-		latest = append(latest, l.ring[(l.next+at)%len(l.ring)])
-	}
+	latest := l.oldest(n, l.unsaved)
 	l.unsaved -= n
 	l.mu.Unlock()
 	lines := make([]archive.Line, 0, n)

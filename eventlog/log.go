@@ -34,14 +34,16 @@ type Log struct {
 	log    *zap.Logger
 
 	mu        sync.Mutex
-	ring      []*Event  // grows to config.Max, then goes round
+	ring      []Event   // grows to config.Max, then goes round
 	next      int       // where the next one goes, once it is full
 	began     time.Time // from when on all that happened is in the ring
+	kept      uint64    // how many have ever been put there
 	unsaved   int       // how many of the latest in the ring the archive has not taken
+	unshared  int       // how many of them the other hosts have not been told of
 	repeats   repeats
 	followers map[*follower]struct{}
 
-	queue   chan *Event // to be shared
+	fresh   chan struct{} // holds a token when there are some to be shared
 	dropped prometheus.Counter
 	reading chan struct{} // holds a token for each who reads
 	silent  atomic.Bool   // that sharing fails has been said
@@ -50,7 +52,7 @@ type Log struct {
 }
 
 const (
-	queueSize    = 16_384 // most of them are in the ring anyway
+	maxUnshared  = 16_384 // of those beyond, the other hosts do not hear
 	turnedAtOnce = 64     // under one lock
 	maxReaders   = 2      // at once: each needs as much memory as there are events
 )
@@ -62,7 +64,7 @@ func New(cfg Config, o Options) (*Log, error) {
 	}
 	l := &Log{
 		config: cfg, shared: o.Shared, names: o.Names, now: o.Now, log: o.Logger, followers: map[*follower]struct{}{},
-		queue: make(chan *Event, queueSize), reading: make(chan struct{}, maxReaders),
+		fresh: make(chan struct{}, 1), reading: make(chan struct{}, maxReaders),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "saslguard_events_dropped_total", Help: "Events that the other hosts were not told of, because Redis did not take them in time.",
 		}),
@@ -101,7 +103,7 @@ func (l *Log) Observe(e guard.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// Meanwhile another one like it may have been first.
-	if !repeats || !l.repeats.count(key, who, &e, l.names) && l.repeats.take(key, who, &out) {
+	if !repeats || !l.repeats.count(key, who, &e, l) && l.repeats.take(key, who, &out, l.kept+1) {
 		l.keep(&out)
 	}
 }
@@ -110,7 +112,7 @@ func (l *Log) Observe(e guard.Event) {
 func (l *Log) counted(k repeatKey, who uint64, e *guard.Event) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.repeats.count(k, who, e, l.names)
+	return l.repeats.count(k, who, e, l)
 }
 
 // Add takes an event that is none of the guard's. It never blocks.
@@ -163,23 +165,19 @@ func (l *Log) keepAll(few []*Event) {
 // settle makes the time what is kept of it.
 func (e *Event) settle() { e.At = e.At.UTC().Truncate(time.Millisecond) }
 
-// keep puts an event into the ring, the queue, and those of followers. Nobody changes
-// it from then on. Whoever calls holds mu.
+// keep puts an event into the ring and the queues of followers. Whoever calls holds mu.
 func (l *Log) keep(e *Event) {
 	if len(l.ring) < l.config.Max {
-		l.ring = append(l.ring, e)
+		l.ring = append(l.ring, *e)
 	} else {
 		l.began = l.ring[l.next].At
-		l.ring[l.next] = e
+		l.ring[l.next] = *e
 		l.next = (l.next + 1) % len(l.ring)
 	}
+	l.kept++
 	l.unsaved = min(l.unsaved+1, len(l.ring))
 	if l.shared != nil {
-		select {
-		case l.queue <- e:
-		default:
-			l.dropped.Inc()
-		}
+		l.toShare()
 		return // followers read what is shared
 	}
 	for f := range l.followers {
@@ -192,6 +190,39 @@ func (l *Log) keep(e *Event) {
 	}
 }
 
+// toShare notes that the latest event is to be shared. Whoever calls holds mu.
+func (l *Log) toShare() {
+	if l.unshared++; l.unshared > min(len(l.ring), maxUnshared) {
+		l.unshared--
+		l.dropped.Inc()
+	}
+	select {
+	case l.fresh <- struct{}{}:
+	default:
+	}
+}
+
+// nth is a copy of the event that was kept as the nth, or nil if it is gone. Whoever
+// calls holds mu.
+func (l *Log) nth(n uint64) *Event {
+	back := l.kept - n
+	if back >= uint64(len(l.ring)) {
+		return nil
+	}
+	e := l.ring[(l.next+len(l.ring)-1-int(back))%len(l.ring)]
+	return &e
+}
+
+// oldest are the first n of the latest events in the ring. Whoever calls holds mu.
+func (l *Log) oldest(n, latest int) []Event {
+	all := make([]Event, 0, n)
+	for i := range n {
+		at := len(l.ring) - latest + i // from the oldest
+		all = append(all, l.ring[(l.next+at)%len(l.ring)])
+	}
+	return all
+}
+
 // Run shares events with the other hosts and lets go of old ones until ctx ends.
 func (l *Log) Run(ctx context.Context) error {
 	if l == nil {
@@ -200,31 +231,26 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(repeatTime / 4)
 	defer tick.Stop()
-	batch := make([]*Event, 0, shareBatch)
 	for {
 		select {
-		case e := <-l.queue:
-			batch = l.collect(append(batch[:0], e))
-			l.share(ctx, batch)
-			if len(l.queue) < shareBatch {
-				l.gather(ctx)
-			}
+		case <-l.fresh:
+			l.shareAll(ctx)
+			l.gather(ctx)
 		case <-tick.C:
 			l.expire()
 		case <-ctx.Done():
 			l.turn(true)
-			l.leave(batch)
+			l.leave()
 			return nil
 		}
 	}
 }
 
-// leave shares what is queued when the host stops.
-func (l *Log) leave(batch []*Event) {
+// leave shares what is left when the host stops.
+func (l *Log) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	for len(l.queue) > 0 && ctx.Err() == nil {
-		batch = l.collect(batch[:0])
+	for batch := l.collect(); len(batch) > 0 && ctx.Err() == nil; batch = l.collect() {
 		if l.shared.Append(ctx, encode(batch), l.config.Max, l.config.Keep) != nil {
 			return
 		}
@@ -247,15 +273,15 @@ func (l *Log) expire() {
 		n++
 	}
 	if n > 0 {
-		l.ring, l.next = append(make([]*Event, 0, len(all)-n), all[n:]...), 0
-		l.unsaved = min(l.unsaved, len(l.ring))
+		l.ring, l.next = append(make([]Event, 0, len(all)-n), all[n:]...), 0
+		l.unsaved, l.unshared = min(l.unsaved, len(l.ring)), min(l.unshared, len(l.ring))
 	}
 }
 
 // ordered returns the ring from the oldest to the latest, as a copy. Whoever
 // calls holds mu.
-func (l *Log) ordered() []*Event {
-	all := make([]*Event, 0, len(l.ring))
+func (l *Log) ordered() []Event {
+	all := make([]Event, 0, len(l.ring))
 	return append(append(all, l.ring[l.next:]...), l.ring[:l.next]...)
 }
 

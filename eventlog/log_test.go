@@ -347,7 +347,7 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("%q", s)
 			}
 		}
-		if e.Count < 1 || len(encode([]*Event{&e})) != 1 {
+		if e.Count < 1 || len(encode([]Event{e})) != 1 {
 			t.Errorf("%+v", e)
 		}
 	})

@@ -72,14 +72,14 @@ func (l *Log) own(ctx context.Context, f Filter, limit int) Page {
 		p.Since = oldest
 	}
 	for i := len(all) - 1; i >= 0 && !all[i].At.Before(oldest); i-- {
-		if !f.match(all[i]) {
+		if !f.match(&all[i]) {
 			continue
 		}
 		if len(p.Events) == limit {
 			p.More = true
 			break
 		}
-		p.Events = append(p.Events, *all[i])
+		p.Events = append(p.Events, all[i])
 	}
 	slices.Reverse(p.Events)
 	return p

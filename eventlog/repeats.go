@@ -3,6 +3,7 @@ package eventlog
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 	"time"
 
 	"github.com/saslguard/saslguard/guard"
@@ -44,8 +45,9 @@ type repeatKey struct {
 // repeat is what has repeated.
 type repeat struct {
 	seen  int
-	like  *Event // the last that was kept by itself; of several clients, what stands for them
-	count int    // of those that were not
+	last  uint64 // which of the log's the last is that was kept by itself
+	like  *Event // what stands for those that were not, once there are any
+	count int    // of those
 
 	at            time.Time
 	added, points score.Milli
@@ -115,17 +117,22 @@ func (r *repeats) find(k repeatKey) (one *repeat, several bool) {
 // count adds an event to what stands for others like it, and tells whether it need not
 // be kept by itself. So that who does the same over and over costs no more than that,
 // nothing of the event is put into words.
-func (r *repeats) count(k repeatKey, who uint64, e *guard.Event, names *guard.Names) bool {
+func (r *repeats) count(k repeatKey, who uint64, e *guard.Event, l *Log) bool {
 	one, several := r.find(k)
 	if one == nil || !several && one.seen < k.free() {
 		return false
+	}
+	if one.like == nil {
+		if one.like = l.nth(one.last); one.like == nil {
+			return false
+		}
 	}
 	one.seen++
 	switch {
 	case several:
 	case one.count == 0:
 		if one.who != who {
-			one.who, one.account = who, names.Shown(e.Account)
+			one.who, one.account = who, l.names.Shown(e.Account)
 		}
 	case one.who != who:
 		one.account = ""
@@ -136,9 +143,9 @@ func (r *repeats) count(k repeatKey, who uint64, e *guard.Event, names *guard.Na
 	return true
 }
 
-// take tells whether an event that was not counted is to be kept by itself. Of those
-// like it that follow it is what stands for them.
-func (r *repeats) take(k repeatKey, who uint64, e *Event) bool {
+// take tells whether an event that was not counted is to be kept by itself, as the nth of
+// the log's. If not, it is what stands for those like it.
+func (r *repeats) take(k repeatKey, who uint64, e *Event, n uint64) bool {
 	one, several := r.find(k)
 	if one == nil {
 		if len(r.now) >= repeatKeys && !several {
@@ -154,12 +161,16 @@ func (r *repeats) take(k repeatKey, who uint64, e *Event) bool {
 		r.now[k] = one
 	}
 	one.seen++
-	if several {
-		one.like, one.count, one.at = ofSeveral(e), e.Count, e.At
-		return false
+	if !several {
+		one.who, one.account = who, e.Account
+		if one.seen <= k.free() {
+			one.last = n
+			return true
+		}
 	}
-	one.like, one.who, one.account = e, who, e.Account
-	return true
+	one.like, one.count, one.at = standFor(e, several), e.Count, e.At
+	one.added, one.points = milli(e.Added), milli(e.Points)
+	return false
 }
 
 // rest is an event that stands for those that were not kept one by one, or nil where
@@ -176,14 +187,19 @@ func (r *repeat) rest() *Event {
 	return &e
 }
 
-// ofSeveral is an event without what is one client's.
-func ofSeveral(e *Event) *Event {
+// standFor is an event that stands for others like it.
+func standFor(e *Event, several bool) *Event {
 	all := *e
-	all.Address, all.Client, all.Network, all.Account = "", "", "", ""
-	all.Service, all.Mechanism = "", ""
-	all.Reason = "banned clients, more than are told apart in a minute"
+	if several {
+		all.Address, all.Client, all.Network, all.Account = "", "", "", ""
+		all.Service, all.Mechanism = "", ""
+		all.Reason = "banned clients, more than are told apart in a minute"
+	}
 	return &all
 }
+
+// milli is what Points has made of it.
+func milli(points float64) score.Milli { return score.Milli(math.Round(points * float64(score.Point))) }
 
 // due tells whether a while is over.
 func (r *repeats) due(now time.Time) bool {

@@ -34,21 +34,33 @@ const (
 	maxEvent   = 8 << 10 // octets; a longer one is not ours
 )
 
-// collect adds what is queued already.
-func (l *Log) collect(batch []*Event) []*Event {
-	for len(batch) < shareBatch {
-		select {
-		case e := <-l.queue:
-			batch = append(batch, e)
-		default:
-			return batch
-		}
-	}
+// collect takes the next events that the other hosts have not been told of.
+func (l *Log) collect() []Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(l.unshared, shareBatch)
+	batch := l.oldest(n, l.unshared)
+	l.unshared -= n
 	return batch
 }
 
-// gather lets events come together before the next batch. The queue has room for what
-// a host can do meanwhile.
+// shareAll shares what there is, until ctx ends.
+func (l *Log) shareAll(ctx context.Context) {
+	for {
+		batch := l.collect()
+		if len(batch) == 0 {
+			return
+		}
+		if !l.share(ctx, batch) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.unshared = min(l.unshared+len(batch), len(l.ring)) // for leave
+			return
+		}
+	}
+}
+
+// gather lets events come together before they are shared.
 func (l *Log) gather(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -57,26 +69,27 @@ func (l *Log) gather(ctx context.Context) {
 }
 
 // share writes a batch to where all hosts read it. While that fails the batch is
-// kept, and what the queue cannot hold meanwhile is dropped.
-func (l *Log) share(ctx context.Context, batch []*Event) {
+// kept, and what is too much meanwhile is dropped. It tells whether it came
+// to be before ctx ended.
+func (l *Log) share(ctx context.Context, batch []Event) bool {
 	texts := encode(batch)
-	for {
+	for ctx.Err() == nil {
 		limited, cancel := context.WithTimeout(ctx, shareTime)
 		err := l.shared.Append(limited, texts, l.config.Max, l.config.Keep)
 		cancel()
 		if err == nil {
 			l.silent.Store(false)
-			return
+			return true
 		}
 		if ctx.Err() == nil && !l.silent.Swap(true) {
 			l.log.Warn("the other hosts do not hear of this host's events; it is tried again", zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-time.After(sharePause):
 		}
 	}
+	return false
 }
 
 // decode reads an event that another host has written; false if it is none.
