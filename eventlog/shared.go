@@ -25,12 +25,12 @@ type Shared interface {
 }
 
 const (
-	shareBatch = 256
+	shareBatch = 512
 	shareTime  = 2 * time.Second // for one batch
 	sharePause = time.Second     // after one that failed
 	// shareEvery is how often the few are written: several at once cost less, and
-	// whoever looks on reads them a few times a second.
-	shareEvery = 100 * time.Millisecond
+	// whoever looks on reads them three times a second.
+	shareEvery = 200 * time.Millisecond
 	maxEvent   = 8 << 10 // octets; a longer one is not ours
 )
 
