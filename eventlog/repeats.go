@@ -155,7 +155,7 @@ func (r *repeats) take(k repeatKey, who uint64, e *Event, n uint64) bool {
 			k, _ = k.beyond()
 		}
 		if r.now == nil {
-			r.now = make(map[repeatKey]*repeat)
+			r.now = make(map[repeatKey]*repeat, repeatKeys) // it never grows while somebody waits
 		}
 		one = new(repeat)
 		r.now[k] = one
