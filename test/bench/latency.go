@@ -70,7 +70,7 @@ func (b *bench) latency(ctx context.Context) (err error) {
 		b.add(figure{part: "latency", what: what + ", median", unit: millis, ours: p.ours.p50, beside: p.beside, baseline: p.bare.p50})
 		b.add(figure{part: "latency", what: what + ", p99", unit: millis, ours: p.ours.p99, beside: p.beside, baseline: p.bare.p99, target: p.target})
 		b.add(figure{part: "latency", what: what + ", p99.9", unit: millis, ours: p.ours.p999, beside: p.beside, baseline: p.bare.p999})
-		b.add(figure{part: "latency", what: what + ", processor time", unit: microseconds, ours: p.ours.cpu, beside: p.beside, baseline: p.bare.cpu})
+		b.add(figure{part: "latency", what: what + ", processor time", unit: microseconds, ours: p.ours.cpu})
 		if p.ours.store != nil {
 			b.add(figure{part: "latency", what: what + ", of Redis's processor", unit: microseconds, ours: p.ours.storeCPU})
 		}
