@@ -17,9 +17,9 @@ const (
 	pace = time.Millisecond
 	// lanes is how many runs are under way at once, where Redis is far away or slow.
 	lanes = 4
-	// joined is how many calls one run takes before it takes no more, and of how many
-	// operations one caller's are. Redis answers nobody else meanwhile, for a millisecond
-	// or two, and what a run costs by itself is next to nothing for each by then.
+	// joined is how many calls one run takes before it takes no more, and how many of one
+	// caller's it takes, two for an operation. Redis answers nobody else meanwhile, for a
+	// millisecond or so, and what a run costs by itself is next to nothing for each by then.
 	joined = 32
 	// waiting bounds what is queued for a run. Who finds it full waits for room.
 	waiting = 1024

@@ -95,7 +95,7 @@ func New(client goredis.UniversalClient, cfg Config, opts Options) (*Store, erro
 		return nil, fmt.Errorf("registering the metrics of Redis: %w", err)
 	}
 	if !cfg.Cluster {
-		s.gatherer, s.atOnce = newGatherer(ctx, &s.running, cfg.Timeouts.Call, s.send), joined
+		s.gatherer, s.atOnce = newGatherer(ctx, &s.running, cfg.Timeouts.Call, s.send), joined/2
 	}
 	s.ledger = newLedger(client, cfg, log, opts.Now)
 	s.running.Go(func() { s.countKeys(ctx) })
