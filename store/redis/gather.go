@@ -88,7 +88,9 @@ func (g *gatherer) lane() {
 		}
 		select {
 		case first := <-g.queue:
-			time.Sleep(time.Until(next))
+			if len(g.queue) < joined/2 { // else there is enough for a run
+				time.Sleep(time.Until(next))
+			}
 			batch = g.collect(append(batch[:0], first))
 			g.turn <- time.Now().Add(pace)
 		case <-g.stopped:

@@ -10,7 +10,8 @@ import (
 	"github.com/saslguard/saslguard/test/bench/load"
 )
 
-// shared is what a Redis costs: nothing for who is banned, a round trip for others.
+// shared is what a Redis costs: nothing for who is banned or at home, a round trip for
+// others.
 func (b *bench) shared(ctx context.Context) (err error) {
 	d, r, err := b.startShared(ctx)
 	if err != nil || d == nil {
