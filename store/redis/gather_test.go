@@ -66,16 +66,22 @@ func callsOf(n int, rules string) []*call {
 	return all
 }
 
+// busy gives each lane a call that is not answered yet.
+func busy(t *testing.T, g *gatherer, c *counter) *sync.WaitGroup {
+	t.Helper()
+	var all sync.WaitGroup
+	for i := range lanes {
+		all.Go(func() { _ = g.do(context.Background(), callsOf(1, "first")) })
+		eventually(t, "a lane is busy", func() bool { return len(c.sizes()) == i+1 })
+	}
+	return &all
+}
+
 // askAll has so many callers come while all lanes are busy, one after the other, and
 // waits for what they are told.
 func askAll(t *testing.T, g *gatherer, c *counter, callers [][]*call) []error {
 	t.Helper()
-	var all sync.WaitGroup
-	for range lanes {
-		all.Go(func() { _ = g.do(context.Background(), callsOf(1, "first")) })
-		time.Sleep(3 * pace) // each has a lane of its own
-	}
-	eventually(t, "all lanes are busy", func() bool { return len(c.sizes()) == lanes })
+	all := busy(t, g, c)
 	told := make([]error, len(callers))
 	for i, calls := range callers {
 		all.Go(func() { told[i] = g.do(context.Background(), calls) })
@@ -135,17 +141,14 @@ func TestOnesFailureIsNotAnothers(t *testing.T) {
 func TestWhoGivesUpIsNotSent(t *testing.T) {
 	c := &counter{may: make(chan struct{})}
 	g, end := gathering(t, c, 10*time.Second)
-	for range lanes {
-		go g.do(context.Background(), callsOf(1, "first"))
-		time.Sleep(3 * pace)
-	}
-	eventually(t, "all lanes are busy", func() bool { return len(c.sizes()) == lanes })
+	first := busy(t, g, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 	defer cancel()
 	if err := g.do(ctx, callsOf(1, "late")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("told %v", err)
 	}
 	close(c.may)
+	first.Wait()
 	if err := g.do(t.Context(), callsOf(1, "next")); err != nil {
 		t.Error(err)
 	}
