@@ -2,7 +2,8 @@
 // TCP, Unix sockets with a mode and an owner, and sockets that systemd passes.
 // A Unix socket left behind by a dead process is replaced; one on which
 // somebody answers is an error. Either everything opens or nothing does, so
-// that a half-reachable saslguard is noticed when it starts.
+// that a half-reachable saslguard is noticed when it starts. Direct and Follow
+// read and write what is asked there, with fewer calls to the system than usual.
 package listen
 
 import (

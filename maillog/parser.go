@@ -55,8 +55,9 @@ type Reading struct {
 }
 
 // Parser reads the lines of one log, in order. It keeps little of what it has
-// read: some logins, so that they need not be copied again, and which client a process of sendmail or OpenSMTPD serves, bounded and
-// forgotten after an hour of the log's time. It is not safe for concurrent use.
+// read: some logins, so that they need not be copied again, and which client a
+// process of sendmail or OpenSMTPD serves, bounded and forgotten after an hour of the
+// log's time. It is not safe for concurrent use.
 type Parser struct {
 	stamps   stamps
 	counted  DovecotLines

@@ -161,9 +161,9 @@ func closeListeners(listeners []net.Listener) {
 	}
 }
 
-// Shutdown stops accepting, closes idle connections at once but for those that have
-// not asked yet, lets requests that have begun be answered, and returns when all is done. When ctx ends
-// before, the rest is closed without an answer and ctx's error returned.
+// Shutdown stops accepting, closes idle connections at once but for those that have not
+// asked yet, lets requests that have begun be answered, and returns when all is done.
+// When ctx ends before, the rest is closed without an answer and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if serving := s.beginStop(); !serving {
 		return nil

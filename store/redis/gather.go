@@ -54,7 +54,7 @@ func newGatherer(ctx context.Context, running *sync.WaitGroup, limit time.Durati
 }
 
 // do makes calls in their order. Its context bounds the wait: after an error they may
-// yet be carried out, and nothing is written to them any more.
+// yet be carried out and be given their answers, at which nobody may look any more.
 func (g *gatherer) do(ctx context.Context, calls []*call) error {
 	r := &request{calls: calls, done: make(chan struct{})}
 	select {
